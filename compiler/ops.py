@@ -1,0 +1,136 @@
+"""The definition of an operator: what a stanza of the prelude, or of a user's file, becomes.
+
+Only `forward` is a definition; `runs`, `jvp` and `vjps` are claims about it. A pack (`S..`, any number of axes) is one
+axis of a formula, row-major: its extent is the symbol `S..`, its index is an integer like any other. So a formula that
+is proved for packs is proved for every rank.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.terms import Cond, Term
+from gradproof.grammar.source import Span
+
+TANGENT = "d"  # the tangent of input x is read as `dx`
+COTANGENT = "g"  # the cotangent of the output is read as `g`
+OUTPUT = "y"  # the output, as read by written rules
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis of an operator's parameter: an extent, or a pack of any number of axes.
+
+    For a pack, `pack` is its name with the dots (`S..`), `extent` is the symbol of that name (the product of its
+    sizes), and `rank` is the integer expression that fixes its number of axes, where the stanza gives one.
+    """
+
+    extent: Poly
+    pack: str | None = None
+    rank: Poly | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attr:
+    """An attribute: an integer (a symbol in shapes and indices) or a real (read as a tensor with no axes)."""
+
+    name: str
+    kind: str  # "int" or "real"
+    default: Fraction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """An input of an operator. Only real inputs that are not `const` are differentiated."""
+
+    name: str
+    kind: str  # "real", "int" or "bool"
+    axes: tuple[Axis, ...]
+    const: bool = False
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether the operator is differentiated with respect to this input."""
+        return self.kind == "real" and not self.const
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """`target[indices] = body`, for every index below the extents; the body is a Cond where the target is boolean."""
+
+    target: str
+    indices: tuple[str, ...]
+    extents: tuple[Poly, ...]
+    body: Term | Cond
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Kink:
+    """`at cond: value` - the derivative's value (each real input's coefficient) where the condition holds."""
+
+    cond: Cond
+    value: Term
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class OpDef:
+    """An operator. `requires` restrict sizes, attributes and integer inputs; `domain` restricts real inputs.
+
+    A `require` or `where` that reads tensors at free indices holds for all of them (in their ranges).
+    `lets` are the intermediates of `runs` (written rules may read them too); `runs` is the last formula.
+    Written rules may read the inputs, the output `y`, the lets, the cotangent `g` (vjp) and tangents `dx` (jvp).
+    """
+
+    name: str
+    attrs: tuple[Attr, ...]
+    params: tuple[Param, ...]
+    output: Param
+    forward: Formula
+    span: Span
+    requires: tuple[Cond, ...] = ()
+    domain: tuple[Cond, ...] = ()
+    lets: tuple[Formula, ...] = ()
+    runs: Formula | None = None
+    jvp: Formula | None = None
+    vjps: tuple[Formula, ...] = ()
+    kinks: tuple[Kink, ...] = ()
+    doc: str = ""
+    source: str = field(default="", compare=False)  # the stanza's text, for reports
+
+    def param(self, name: str) -> Param:
+        """The input called `name`; KeyError where there is none."""
+        for param in self.params:
+            if param.name == name:
+                return param
+        raise KeyError(name)
+
+    @property
+    def differentiable(self) -> tuple[Param, ...]:
+        """The inputs that the operator is differentiated with respect to."""
+        return tuple(p for p in self.params if p.differentiable) if self.output.kind == "real" else ()
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """The names of all size symbols (dims and packs) of the signature, in order of appearance."""
+        ints = {a.name for a in self.attrs if a.kind == "int"}
+        names: dict[str, None] = {}
+        for param in (*self.params, self.output):
+            for axis in param.axes:
+                for name in sorted(axis.extent.symbols):
+                    if name not in ints:
+                        names[name] = None
+        return tuple(names)
+
+    @property
+    def int_attrs(self) -> tuple[str, ...]:
+        """The integer attributes' names."""
+        return tuple(a.name for a in self.attrs if a.kind == "int")
+
+    @property
+    def real_attrs(self) -> tuple[str, ...]:
+        """The real attributes' names (read in terms as tensors with no axes)."""
+        return tuple(a.name for a in self.attrs if a.kind == "real")
