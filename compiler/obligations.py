@@ -1,0 +1,86 @@
+"""Which claims an operator and a graph make: the list that the verifier discharges and that a program demands.
+
+The runtime recomputes this list from the graph that it is given, so a certificate that lacks one claim, or proves a
+claim about another definition, opens nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from gradproof.compiler.claims import Claim, digest
+from gradproof.compiler.graph import Graph
+from gradproof.compiler.ops import OpDef
+from gradproof.compiler.rules import kinked
+
+
+@lru_cache(maxsize=4096)
+def op_digest(op: OpDef) -> str:
+    """A digest of the definition: every field, with machine-made index names numbered in order of appearance."""
+    parts = (op.name, op.attrs, op.params, op.output, op.forward.body, op.forward.indices, op.forward.extents)
+    rules = (op.requires, op.domain, op.lets, op.runs, op.jvp, op.vjps, op.kinks)
+    return digest(_stable(repr((parts, rules))))
+
+
+def graph_digest(graph: Graph) -> str:
+    """A digest of the graph and of every definition that it uses."""
+    names = sorted({node.op for node in graph.inner})
+    parts = [repr(node) for node in graph.nodes]
+    facts = (graph.name, graph.dims, graph.leaves, graph.delta, graph.outputs, graph.output_names)
+    rest = (graph.assumes, graph.ensures, graph.assume_dims, graph.size_claims)
+    return digest(*parts, _stable(repr((facts, rest))), *(op_digest(graph.ops[name]) for name in names))
+
+
+def _stable(text: str) -> str:
+    numbers: dict[str, str] = {}
+    return re.sub(r"#\d+", lambda m: numbers.setdefault(m.group(), f"#{len(numbers)}"), text)
+
+
+@lru_cache(maxsize=4096)
+def claims_of_op(op: OpDef) -> tuple[Claim, ...]:
+    """Everything that must hold of one operator before it may run."""
+    key = op_digest(op)
+
+    def claim(code: str, text: str) -> Claim:
+        return Claim(code, "op", op.name, text, key, op.span)
+
+    claims = [claim("SHAPE", "every index read is in bounds, every division of sizes is by a positive size")]
+    if op.differentiable:
+        claims.append(claim("JVP", "the jvp is the derivative of the formula"))
+        claims += [
+            claim("VJP", f"<jvp, g> = <d{p.name}, vjp {p.name}>, and the jvp there is the derivative")
+            for p in op.differentiable
+        ]
+        if kinked(op):
+            claims.append(claim("KINK", "where it is not smooth, the derivative used is a Clarke subgradient"))
+    if op.runs:
+        claims.append(claim("RUNS", "the formula that runs equals the meaning"))
+    claims.append(claim("DOM", "what runs is defined wherever the formula is, the rules wherever it is differentiable"))
+    return tuple(claims)
+
+
+def claims_of_graph(graph: Graph) -> tuple[Claim, ...]:
+    """Everything that must hold before the graph may run: its own claims, then those of the operators it uses."""
+    key = graph_digest(graph)
+
+    def claim(code: str, text: str) -> Claim:
+        return Claim(code, "graph", graph.name, text, key, graph.span)
+
+    own = [
+        claim("WF", "ids are positions, arities fit, names are defined once and before use"),
+        claim("SHAPE", "declared shapes equal inferred ones and every operator's requirements hold"),
+        claim("EDGE", "every edge, forward and backward, points to a smaller id, and every node requires grad"),
+        claim("FWD", "the tape's value table equals the denotation's, in id order"),
+        claim("DENSE", "the dense reverse loop equals full backpropagation: the same additions in the same order"),
+        claim("DENSE", "the dense reverse loop equals full backpropagation over a commutative semiring"),
+        claim("PLAN", "the plan computes the graph's terms, and no buffer is overwritten while live"),
+        claim("DOM", "every partial function is applied inside its domain, forward and backward"),
+    ]
+    own += [claim("POST", f"ensure {bound.text} ({k})") for k, bound in enumerate(graph.ensures)]
+    return (*own, *(c for op in ops_of(graph) for c in claims_of_op(op)))
+
+
+def ops_of(graph: Graph) -> tuple[OpDef, ...]:
+    """The distinct operators that the graph uses, in order of first use."""
+    return tuple(graph.ops[name] for name in dict.fromkeys(node.op for node in graph.inner))

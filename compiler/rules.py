@@ -1,0 +1,176 @@
+"""The rules of an operator: the terms that run as forward, jvp and vjp, written or derived.
+
+What is not written is derived. A jvp is the calculus's derivative of the meaning; a vjp is the transpose of the jvp.
+An operator with kinks whose vjp is written gets the transpose of that vjp as its jvp, so that both modes take the same
+value at the kink. Nothing here is trusted: JVP, VJP, RUNS and KINK are claims about exactly these terms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from gradproof.compiler.calculus import derivative
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.functions import FUNCTIONS
+from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, OpDef, Param
+from gradproof.compiler.terms import (
+    ZERO,
+    Call,
+    Cond,
+    RealCmp,
+    Reduce,
+    Select,
+    Term,
+    add,
+    replace_reads,
+    substitute,
+    tensors,
+    walk,
+)
+from gradproof.compiler.transpose import inline, transpose
+
+
+@dataclass(frozen=True, slots=True)
+class Computation:
+    """What is computed: intermediates in order, then the result."""
+
+    lets: tuple[Formula, ...]
+    result: Formula
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The tensors that must be given: everything read, less the intermediates."""
+        names = frozenset[str]().union(*(tensors(f.body) for f in (*self.lets, self.result)))
+        return names - {f.target for f in self.lets}
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """The computations of one operator. `vjps` has one entry for each differentiable input, in order."""
+
+    op: OpDef
+    forward: Computation
+    jvp: Computation | None
+    vjps: tuple[tuple[str, Computation], ...]
+
+
+def meaning(op: OpDef) -> dict[str, tuple[tuple[str, ...], Term]]:
+    """Definitions to inline into written rules: the output's meaning and the lets."""
+    table: dict[str, tuple[tuple[str, ...], Term]] = {}
+    for formula in (*op.lets, op.forward):
+        if not isinstance(formula.body, Cond):
+            table[formula.target] = (formula.indices, formula.body)
+    return table
+
+
+def unfolded(op: OpDef, term: Term) -> Term:
+    """A written rule's term with the output and the intermediates replaced by what they mean."""
+    return inline(term, meaning(op))
+
+
+def has_kinks(term: Term | Cond) -> bool:
+    """Whether the calculus meets a condition on real values, or a function with a kink, in the term."""
+    for node in walk(term):
+        match node:
+            case Select(cond, _, _) | Reduce(_, _, _, cond, _):
+                if any(isinstance(inner, RealCmp) for inner in walk(cond)):
+                    return True
+                if isinstance(node, Reduce) and node.kind in ("max", "min"):
+                    return True
+            case Call(fn, _):
+                if FUNCTIONS[fn].pieces or FUNCTIONS[fn].jump:
+                    return True
+    return False
+
+
+def kinked(op: OpDef) -> bool:
+    """Whether the meaning has kinks in the differentiable inputs (conservatively)."""
+    return not isinstance(op.forward.body, Cond) and bool(op.differentiable) and has_kinks(op.forward.body)
+
+
+def derived_jvp(op: OpDef, inputs: tuple[Param, ...] | None = None) -> Term:
+    """The calculus's derivative of the meaning with respect to `inputs` (all differentiable ones by default)."""
+    chosen = op.differentiable if inputs is None else inputs
+    if isinstance(op.forward.body, Cond):
+        raise ValueError(f"{op.name} is boolean: it has no derivative")
+    return derivative(op.forward.body, {p.name: TANGENT + p.name for p in chosen})
+
+
+def extents(param: Param) -> tuple[Poly, ...]:
+    """The extents of the parameter's axes."""
+    return tuple(axis.extent for axis in param.axes)
+
+
+def transposed_vjp(op: OpDef, vjp: Formula, param: Param) -> Term:
+    """The jvp's part in one input that is the transpose of this vjp, at the forward's indices."""
+    return transpose(
+        vjp.body,  # type: ignore[arg-type]  # a rule's body is a term: elaboration refuses boolean ones
+        vjp.indices,
+        extents(param),
+        COTANGENT,
+        op.forward.indices,
+        TANGENT + param.name,
+    )
+
+
+@lru_cache(maxsize=4096)
+def rules_of(op: OpDef) -> RuleSet:
+    """The rule set of an operator; transpose.NotLinear where a written rule is not linear in its (co)tangent."""
+    forward = Computation(_needed(op, op.runs), op.runs) if op.runs else Computation((), op.forward)
+    if not op.differentiable:
+        return RuleSet(op, forward, None, ())
+    written = {f.target: f for f in op.vjps}
+    jvp = op.jvp
+    if jvp is None:
+        if written and kinked(op):
+            rest = tuple(p for p in op.differentiable if p.name not in written)
+            parts = [transposed_vjp(op, written[p.name], p) for p in op.differentiable if p.name in written]
+            body = add(*parts, *([derived_jvp(op, rest)] if rest else []))
+        else:
+            body = derived_jvp(op)
+        jvp = Formula(OUTPUT, op.forward.indices, op.forward.extents, body, op.forward.span)
+    vjps: list[tuple[str, Computation]] = []
+    for param in op.differentiable:
+        rule = written.get(param.name) or derive_vjp(op, jvp, param)
+        vjps.append((param.name, Computation(_needed(op, rule), rule)))
+    return RuleSet(op, forward, Computation(_needed(op, jvp), jvp), tuple(vjps))
+
+
+def derive_vjp(op: OpDef, jvp: Formula, param: Param) -> Formula:
+    """The transpose of a jvp in one input."""
+    others = {TANGENT + p.name for p in op.differentiable if p.name != param.name}
+    indices = tuple(f"{name}'" for name in _index_names(param))
+    only = without(jvp.body, others)  # type: ignore[arg-type]
+    body = transpose(only, jvp.indices, jvp.extents, TANGENT + param.name, indices, COTANGENT)
+    return Formula(param.name, indices, extents(param), body, op.span)
+
+
+def without(term: Term, names: set[str]) -> Term:
+    """The term with these tensors set to 0."""
+    if not tensors(term) & names:
+        return term
+    return replace_reads(term, lambda read: ZERO if read.tensor in names else read)
+
+
+def _index_names(param: Param) -> tuple[str, ...]:
+    names: list[str] = []
+    for position, axis in enumerate(param.axes):
+        names.append(f"{axis.pack[:-2].lower()}{position}" if axis.pack else f"i{position}")
+    return tuple(names)
+
+
+def _needed(op: OpDef, formula: Formula) -> tuple[Formula, ...]:
+    """The lets that a formula reads, directly or through other lets, in their order."""
+    wanted = set(tensors(formula.body))
+    chosen: list[Formula] = []
+    for let in reversed(op.lets):
+        if let.target in wanted:
+            chosen.append(let)
+            wanted |= tensors(let.body)
+    return tuple(reversed(chosen))
+
+
+def at(formula: Formula, index: tuple[Poly, ...]) -> Term:
+    """The formula's body at other indices."""
+    return substitute(formula.body, dict(zip(formula.indices, index, strict=True)))  # type: ignore[arg-type]
