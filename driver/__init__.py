@@ -1,0 +1,41 @@
+"""gradproof: a proof-carrying compiler for differentiable tensor programs.
+
+Drop "gradproof." from a module's name to find its folder; `gradproof` itself is driver/. Everything is loaded on first
+use, so that `import gradproof` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gradproof.builder import GraphBuilder
+    from gradproof.grammar.source import Diagnostic
+    from gradproof.pipeline import Compiled, ProofError, compile, verify
+    from gradproof.report import Report
+
+__version__ = "0.1.0"
+__all__ = ["Compiled", "Diagnostic", "GraphBuilder", "ProofError", "Report", "__version__", "compile", "verify"]
+
+_HOMES = {
+    "Compiled": "gradproof.pipeline",
+    "Diagnostic": "gradproof.grammar.source",
+    "GraphBuilder": "gradproof.builder",
+    "ProofError": "gradproof.pipeline",
+    "Report": "gradproof.report",
+    "compile": "gradproof.pipeline",
+    "verify": "gradproof.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'gradproof' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

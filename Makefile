@@ -1,0 +1,52 @@
+# `make` sets up and runs the main job; `make help` lists the rest. Only python3 (3.11 or newer) with pip is needed.
+PYTHON ?= python3
+BIN := .venv/bin
+FOLDERS := compiler runtime verifier grammar
+
+.DEFAULT_GOAL := demo
+.PHONY: demo test check bench links format clean help
+
+demo: .venv/.run ## prove the examples, show a refusal, train the digits
+	@printf '\n== The examples: every claim proved, for all sizes ==\n'
+	$(BIN)/gradproof verify examples/digits.gproof examples/attention.gproof examples/right
+	@printf '\n== A gradient that a widely used library shipped for years: refused ==\n'
+	@echo '$(BIN)/gradproof verify examples/wrong/cosh_sign.gproof'
+	@$(BIN)/gradproof verify examples/wrong/cosh_sign.gproof; test $$? -eq 1
+	@printf '\n== Handwritten digits, trained with the proved gradient ==\n'
+	$(BIN)/python examples/train_digits.py
+
+test: .venv/.test ## every test
+	$(BIN)/python -m pytest -q
+
+check: .venv/.dev links ## lint, format, strict types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.test ## the figures of this machine
+	@set -e; for script in benchmarks/bench_*.py; do printf '\n== %s ==\n' $$script; $(BIN)/python $$script; done
+
+format: .venv/.dev ## rewrite to the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+links: ## .dev/gradproof, the view that type checkers and editors read
+	@mkdir -p .dev/gradproof
+	@find .dev/gradproof -xtype l -delete
+	@ln -sfn $(addprefix ../../,$(FOLDERS) $(filter-out %/__pycache__,$(wildcard driver/*))) .dev/gradproof/
+
+clean: ## remove what the other targets made
+	rm -rf .venv .dev build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+
+.venv/.run: EXTRA :=
+.venv/.test: EXTRA := [test]
+.venv/.dev: EXTRA := [dev]
+.venv/.run .venv/.test .venv/.dev: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'gradproof needs Python 3.11 or newer: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.$(EXTRA)'
+	@touch $@

@@ -1,0 +1,114 @@
+"""What each command does: one function a command, from parsed arguments to an exit code."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from gradproof.compiler.graph import Graph
+from gradproof.paths import Text, expand
+from gradproof.pipeline import check, load
+from gradproof.report import Report
+from gradproof.usage import UsageError
+
+DONE, REFUSED = 0, 1
+
+
+def verify(args: Namespace) -> int:
+    """Prove or refute every claim of every file; text is printed file by file, JSON at the end."""
+    from gradproof.report import json, text
+
+    files = []
+    for item in expand(args.paths):
+        files.append(check(item, args.timeout))
+        if args.format == "text":
+            print(text.render_file(files[-1]), flush=True)
+    report = Report(tuple(files))
+    print(json.render(report) if args.format == "json" else text.totals(report))
+    return DONE if report.ok else REFUSED
+
+
+def run(args: Namespace) -> int:
+    """Verify a file, then run a graph of it."""
+    from gradproof.running import run_graph
+
+    return run_graph(args)
+
+
+def fmt(args: Namespace) -> int:
+    """Rewrite files in the canonical format, or say which would change, or print the graphs' canonical form."""
+    texts = expand(args.paths)
+    if args.ssa:
+        return _print_ssa(texts)
+    changed = [text.path for text in texts if _format(text, args.check)]
+    if args.check:
+        for path in changed:
+            print(f"would reformat {path}")
+    return REFUSED if args.check and changed else DONE
+
+
+def graph(args: Namespace) -> int:
+    """Print the graphs of a file as DOT, Mermaid or JSON."""
+    from gradproof.report import picture
+
+    graphs = _graphs(args.file, args.graph)
+    print({"dot": picture.dot, "mermaid": picture.mermaid, "json": picture.to_json}[args.format](graphs))
+    return DONE
+
+
+def ops(args: Namespace) -> int:
+    """Print the operator table, or one operator in full, with the status of its proofs."""
+    from gradproof.report import operators
+
+    entries = operators.entries(args.name, None if args.no_proof else args.timeout)
+    if not entries:
+        raise UsageError(f"no operator {args.name!r}; `gradproof ops` lists them")
+    render = operators.to_json if args.format == "json" else operators.page if args.name else operators.table
+    print(render(entries))
+    return DONE if all(entry.status in ("proved", "not run") for entry in entries) else REFUSED
+
+
+def _graphs(path: str, name: str | None) -> list[Graph]:
+    graphs = load(_one(path)).graphs
+    if name is None:
+        return list(graphs.values())
+    if name not in graphs:
+        raise UsageError(f"{path}: no graph {name!r}; there are: {', '.join(graphs) or 'none'}")
+    return [graphs[name]]
+
+
+def _one(path: str) -> Text:
+    texts = expand([path])
+    if len(texts) != 1:
+        raise UsageError(f"{path}: expected one file, found {len(texts)}")
+    return texts[0]
+
+
+def _print_ssa(texts: list[Text]) -> int:
+    from gradproof.report.ssa import render
+
+    print("\n".join(render(load(text)) for text in texts), end="")
+    return DONE
+
+
+def _format(text: Text, only_check: bool) -> bool:
+    """Rewrite one text (standard input goes to standard output); whether it differs from its canonical format."""
+    from gradproof.grammar.parse import parse, read_source
+    from gradproof.grammar.printer import print_file
+    from gradproof.grammar.source import Source
+
+    source = read_source(Path(text.path)) if text.content is None else Source(text.path, text.content)
+    printed = print_file(parse(source))
+    if parse(Source(text.path, printed)) != parse(source):  # a formatter must never change a program
+        raise RuntimeError("the formatted text is another program")
+    if only_check:
+        return printed != source.text
+    if text.content is not None:
+        sys.stdout.write(printed)
+    elif printed != source.text:
+        Path(text.path).write_text(printed, encoding="utf-8")
+        print(f"reformatted {text.path}")
+    return printed != source.text
+
+

@@ -1,0 +1,154 @@
+"""The pipeline, top to bottom: text -> module -> verdicts -> certificate -> programs that run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from gradproof.compiler.claims import Certificate, Verdict
+from gradproof.compiler.graph import Graph
+from gradproof.grammar.source import Diagnostic
+from gradproof.paths import SUFFIX, Text
+from gradproof.report import FileReport, Report, Subject
+
+if TYPE_CHECKING:
+    from gradproof.compiler.elaborate import Module
+    from gradproof.runtime.program import Program
+
+TIMEOUT = 10.0  # seconds for one obligation
+
+
+class ProofError(Exception):
+    """Something claimed by a program is not proved, so nothing of it runs; `report` and `verdicts` say what."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report)
+        self.report = report
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """All verdicts; those whose answer is not "proved" are the cause."""
+        return self.report.verdicts
+
+    def __str__(self) -> str:
+        from gradproof.report.text import failure, totals
+
+        return "\n\n".join([*map(failure, self.report.failures()), totals(self.report)])
+
+
+class Compiled(Mapping[str, "Program"]):
+    """The proved graphs of a text, by name: `compiled["loss"]` is a Program, made when it is first asked for."""
+
+    def __init__(self, graphs: Mapping[str, Graph], certificate: Certificate, report: Report) -> None:
+        self.report = report
+        self._graphs, self._certificate = dict(graphs), certificate
+        self._programs: dict[str, Program] = {}
+
+    def __getitem__(self, name: str) -> Program:
+        if name not in self._graphs:
+            raise KeyError(f"no graph {name!r}; there are: {', '.join(self._graphs) or 'none'}")
+        if name not in self._programs:
+            self._programs[name] = seal(self._graphs[name], self._certificate)
+        return self._programs[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._graphs)
+
+    def __len__(self) -> int:
+        return len(self._graphs)
+
+    def __repr__(self) -> str:
+        return f"<gradproof.Compiled: {', '.join(self._graphs)}>"
+
+
+def compile(text_or_path: str | os.PathLike[str], *, timeout: float = TIMEOUT) -> Compiled:
+    """Prove everything that a text claims and return its graphs, ready to run.
+
+    A path-like object, or a string that ends in `.gproof`, is a file; any other string is the text itself.
+    Raises Diagnostic where the text is ill-formed, and ProofError where a claim is refuted or unknown.
+    """
+    text, started = as_text(text_or_path), perf_counter()
+    module = load(text)
+    verdicts = prove(module, timeout)
+    report = Report((describe(module, text.path, verdicts, perf_counter() - started),))
+    demand_proofs(report)
+    return Compiled(module.graphs, certify(verdicts), report)
+
+
+def verify(text_or_path: str | os.PathLike[str], *, timeout: float = TIMEOUT) -> Report:
+    """Prove or refute everything that a text claims; an ill-formed text becomes the report's error.
+
+    A path-like object, or a string that ends in `.gproof`, is a file; any other string is the text itself.
+    """
+    return Report((check(as_text(text_or_path), timeout),))
+
+
+def check(text: Text, timeout: float = TIMEOUT) -> FileReport:
+    """The report on one text."""
+    started = perf_counter()
+    try:
+        module = load(text)
+    except Diagnostic as error:
+        return FileReport(text.path, error=error, seconds=perf_counter() - started)
+    verdicts = prove(module, timeout)
+    return describe(module, text.path, verdicts, perf_counter() - started)
+
+
+def as_text(text_or_path: str | os.PathLike[str]) -> Text:
+    """A path-like object, or a string that ends in `.gproof`, is a file; any other string is the text itself."""
+    if isinstance(text_or_path, str) and ("\n" in text_or_path or not text_or_path.endswith(SUFFIX)):
+        return Text("<text>", text_or_path)
+    return Text(os.fspath(text_or_path))
+
+
+def load(text: Text) -> Module:
+    """Parse and elaborate."""
+    from gradproof.compiler.elaborate import load_path, load_text
+
+    if text.content is None:
+        return load_path(Path(text.path))
+    return load_text(text.content, text.path)
+
+
+def prove(module: Module, timeout: float) -> tuple[Verdict, ...]:
+    """A verdict on every claim about the module's operators and graphs, and about the operators that they use."""
+    from gradproof.verifier.discharge import Options
+    from gradproof.verifier.discharge import verify as discharge
+
+    return tuple(discharge(tuple(module.ops.values()), tuple(module.graphs.values()), Options(timeout=timeout)))
+
+
+def demand_proofs(report: Report) -> None:
+    """Raise ProofError unless everything is proved."""
+    if not report.ok:
+        raise ProofError(report)
+
+
+def certify(verdicts: tuple[Verdict, ...]) -> Certificate:
+    """The certificate of proved claims."""
+    from gradproof.verifier import discharge
+
+    return discharge.certify(verdicts)
+
+
+def seal(graph: Graph, certificate: Certificate) -> Program:
+    """The runnable program of a graph; the runtime refuses it unless the certificate covers all of its claims."""
+    from gradproof.runtime.program import Program
+
+    return Program(graph, certificate)
+
+
+def describe(module: Module, path: str, verdicts: tuple[Verdict, ...], seconds: float) -> FileReport:
+    """Group verdicts by what they are about: the file's own operators, then those it uses, then the graphs."""
+    grouped: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        grouped.setdefault((verdict.claim.kind, verdict.claim.subject), []).append(verdict)
+    subjects = [
+        Subject(kind, name, kind == "graph" or name in module.ops, tuple(found))
+        for (kind, name), found in grouped.items()
+    ]
+    subjects.sort(key=lambda subject: (subject.kind == "graph", not subject.own))
+    return FileReport(path, tuple(subjects), warnings=tuple(module.warnings), seconds=seconds)

@@ -1,0 +1,94 @@
+"""A verification as text: one line an obligation group, then what failed, where, and the counterexample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from gradproof.compiler.claims import Counterexample, Verdict
+from gradproof.report import FileReport, Report, Subject
+
+
+def render(report: Report) -> str:
+    """The whole report."""
+    return "\n".join([*(render_file(file) for file in report.files), totals(report)])
+
+
+def render_file(file: FileReport) -> str:
+    """One text: a line for every group of obligations, then the failures in full."""
+    lines = [file.path]
+    if file.error is not None:
+        lines.append(_indent(str(file.error), 2))
+    for subject in file.subjects:
+        lines.extend(_subject(subject))
+    failures = [v for v in file.verdicts if v.answer != "proved"]
+    for warning in file.warnings:
+        lines.append(_indent(str(warning).replace(": error[", ": warning[", 1), 2))
+    for verdict in failures:
+        lines.extend(["", _indent(failure(verdict), 2)])
+    if failures:
+        lines.append("")
+    return "\n".join(lines)
+
+
+def totals(report: Report) -> str:
+    """The last line: counts and time."""
+    counts = f"{report.count('proved')} proved, {report.count('refuted')} refuted, {report.count('unknown')} unknown"
+    ill_formed = f", {len(report.errors)} ill-formed" if report.errors else ""
+    files = f"{len(report.files)} file{'s' if len(report.files) != 1 else ''}"
+    return f"{counts}{ill_formed} in {files}, {sum(f.seconds for f in report.files):.2f} s"
+
+
+def failure(verdict: Verdict) -> str:
+    """One refuted or unknown claim: the statement, the place in the text, and the counterexample or the reason."""
+    claim = verdict.claim
+    lines = [f"{verdict.answer}: {claim.code} of {claim.kind} {claim.subject}", f"  {claim.text}"]
+    if claim.span is not None and claim.span.source.text:
+        lines.extend([f"  at {claim.span}", _indent(claim.span.excerpt(), 2)])
+    if verdict.counterexample is not None:
+        lines.extend(_counterexample(verdict.counterexample))
+    if verdict.reason:
+        lines.append(f"  reason: {verdict.reason}")
+    return "\n".join(lines)
+
+
+def show_value(value: Any) -> str:
+    """A nested list of rationals, integers or booleans as text."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(show_value, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _subject(subject: Subject) -> Iterator[str]:
+    groups: dict[str, list[Verdict]] = {}
+    for verdict in subject.verdicts:
+        groups.setdefault(verdict.claim.code, []).append(verdict)
+    if not subject.own and all(v.answer == "proved" for v in subject.verdicts):
+        codes = " ".join(code if len(vs) == 1 else f"{code}({len(vs)})" for code, vs in groups.items())
+        yield f"  {subject.kind} {subject.name}: {_row(subject.verdicts, codes)}"
+        return
+    yield f"  {subject.kind} {subject.name}"
+    for code, verdicts in groups.items():
+        yield f"    {_row(verdicts, code if len(verdicts) == 1 else f'{code}({len(verdicts)})')}"
+
+
+def _row(verdicts: Iterable[Verdict], label: str) -> str:
+    verdicts = tuple(verdicts)
+    answers = [answer for answer in ("refuted", "unknown", "proved") if any(v.answer == answer for v in verdicts)]
+    scopes, means = (" | ".join(dict.fromkeys(filter(None, texts))) for texts in zip(*((v.scope, v.by) for v in verdicts)))
+    milliseconds = 1000 * sum(v.seconds for v in verdicts)
+    return f"{'/'.join(answers):8} {label:10} {scopes}; by {means}; {milliseconds:.1f} ms"
+
+
+def _counterexample(point: Counterexample) -> Iterator[str]:
+    sizes = [f"{name} = {value}" for name, value in point.dims.items()]
+    yield f"  counterexample{': ' + ', '.join(sizes) if sizes else ''}"
+    for name, value in point.values.items():
+        yield f"    {name} = {show_value(value)}"
+    yield f"    expected {point.expected}"
+    yield f"    got      {point.got}"
+    yield f"  {'replayed through the runtime' if point.replayed else 'not replayed'}{': ' + point.note if point.note else ''}"
+
+
+def _indent(text: str, width: int) -> str:
+    return "\n".join(" " * width + line if line else line for line in text.splitlines())
