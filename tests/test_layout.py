@@ -1,0 +1,139 @@
+"""The house: layers, packages, what an import loads, and who may call whom."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = ("grammar", "compiler", "runtime", "verifier", "driver")
+MODULES = sorted(
+    path for layer in LAYERS for path in (ROOT / layer).rglob("*.py") if "__pycache__" not in path.parts
+)
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, also inside functions; `from a import b` gives a and a.b."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            assert node.module
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def layer_of(module: str) -> str | None:
+    """The folder that an imported gradproof module lies in."""
+    parts = module.split(".")
+    if parts[0] != "gradproof":
+        return None
+    return parts[1] if len(parts) > 1 and parts[1] in LAYERS else "driver"
+
+
+def run_python(code: str) -> str:
+    """What a fresh interpreter prints."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_left(path: Path) -> None:
+    own = LAYERS.index(path.relative_to(ROOT).parts[0])
+    upward = {name for name in imports(path) if (layer := layer_of(name)) and LAYERS.index(layer) > own}
+    assert upward == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    text = path.read_text()
+    assert not text or ast.get_docstring(ast.parse(text)), "no docstring"
+
+
+def test_bare_folder_names_are_never_imported() -> None:
+    files = [*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py"), *(ROOT / "examples").glob("*.py")]
+    bad = {(str(p.relative_to(ROOT)), n) for p in files for n in imports(p) if n.split(".")[0] in LAYERS}
+    assert bad == set()
+    assert not set(LAYERS) & set(sys.modules)
+
+
+def test_packages_are_the_folders() -> None:
+    folders = {path.parent for path in MODULES if path.name == "__init__.py"}
+    table = PYPROJECT["tool"]["setuptools"]["package-dir"]
+    assert {ROOT / folder for folder in table.values()} == folders
+    assert set(table) == set(PYPROJECT["tool"]["setuptools"]["packages"])
+    for name, folder in table.items():
+        assert name == "gradproof" + ("" if folder == "driver" else "." + folder.removeprefix("driver/").replace("/", "."))
+
+
+def test_every_module_lies_in_a_package() -> None:
+    assert [p for p in MODULES if not (p.parent / "__init__.py").exists()] == []
+
+
+def test_data_files_are_listed() -> None:
+    import fnmatch
+
+    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["*"]
+    data = [p for layer in LAYERS for p in (ROOT / layer).rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")]
+    assert data
+    for path in data:
+        package = next(parent for parent in path.parents if (parent / "__init__.py").exists())
+        name = str(path.relative_to(package))
+        assert any(fnmatch.fnmatch(name, pattern) for pattern in patterns), name
+
+
+def test_one_version() -> None:
+    import gradproof
+
+    assert PYPROJECT["project"]["version"] == gradproof.__version__
+
+
+def test_import_loads_nothing_heavy() -> None:
+    heavy = "('z3', 'numpy', 'lark', 'flint', 'argparse', 'importlib.metadata', 'gradproof.compiler')"
+    assert run_python(f"import sys, gradproof; print([m for m in {heavy} if m in sys.modules])") == "[]\n"
+
+
+def test_the_compiler_loads_no_numpy_and_no_z3() -> None:
+    code = (
+        "import sys, gradproof.compiler.library as l; l.prelude();"
+        "print([m for m in ('z3', 'numpy') if m in sys.modules])"
+    )
+    assert run_python(code) == "[]\n"
+
+
+def test_only_smt_imports_z3() -> None:
+    users = {str(p.relative_to(ROOT)) for p in MODULES if any(n.split(".")[0] == "z3" for n in imports(p))}
+    assert users == {"verifier/smt.py"}
+
+
+def test_only_discharge_issues_certificates() -> None:
+    callers = {str(p.relative_to(ROOT)) for p in MODULES if "gradproof.compiler.claims.issue" in imports(p)}
+    assert callers == {"verifier/discharge.py"}
+    indirect = {str(p.relative_to(ROOT)) for p in MODULES if "claims.issue" in p.read_text() or "_SEAL" in p.read_text()}
+    assert indirect <= {"verifier/discharge.py", "compiler/claims.py"}
+
+
+def test_no_operator_is_named_in_python() -> None:
+    """Operators are text: a string in Python that is an operator's name would be a special case.
+
+    The exceptions are the names of scalar functions and binders (`exp`, `max`, ...), which the language itself has.
+    """
+    from gradproof.compiler.functions import FUNCTIONS
+    from gradproof.compiler.library import prelude
+    from gradproof.compiler.terms import KINDS
+
+    words = set(prelude().ops) - set(FUNCTIONS) - set(KINDS)
+    words = {word for word in words if len(word) > 4}
+    found = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in words:
+                found.add((str(path.relative_to(ROOT)), node.value))
+    assert found == set()
