@@ -1,0 +1,435 @@
+"""From a stanza to an operator: Fn, Op -> OpDef, names resolved, indices made unique, extents inferred."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import lru_cache
+
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.formulas import (
+    condition,
+    constant,
+    inline_lets,
+    integer,
+    real,
+)
+from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Attr, Axis, Formula, Kink, OpDef, Param
+from gradproof.compiler.scopes import Scope, Tensor, check_depth, check_index, extent_of, parts, unknown, written
+from gradproof.compiler.terms import Cond, tensors
+from gradproof.grammar.source import Diagnostic, Source, Span
+from gradproof.grammar.syntax import (
+    Access,
+    At,
+    AttrDecl,
+    AxisDecl,
+    Binder,
+    Define,
+    Equation,
+    Expr,
+    Fn,
+    Let,
+    Name,
+    Op,
+    Pack,
+    Require,
+    Rule,
+    Runs,
+    Where,
+)
+
+LIFTED, LIFTED_INDEX = "S..", "s.."  # a `fn` is lifted over this pack: its inputs have any shape, the same one
+_RESERVED = {OUTPUT: "the output", COTANGENT: "the cotangent"}
+
+
+def _nothing(_: Diagnostic) -> None:
+    """Drop a warning."""
+
+
+def _no_function(_: str) -> OpDef | None:
+    return None
+
+
+def define(
+    stanza: Fn | Op,
+    functions: Callable[[str], OpDef | None] = _no_function,
+    warn: Callable[[Diagnostic], None] = _nothing,
+) -> OpDef:
+    """The operator that a stanza defines; Diagnostic where it has no meaning.
+
+    `functions` finds the `fn`s that formulas may call, `warn` takes what is odd but not wrong.
+    """
+    signature = _fn_signature(stanza) if isinstance(stanza, Fn) else _op_signature(stanza)
+    return _Stanza(stanza, signature, functions, warn).build()
+
+
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    attrs: tuple[Attr, ...]
+    params: tuple[Param, ...]
+    output: Param
+    spans: Mapping[str, Span]
+
+
+def _fn_signature(stanza: Fn) -> _Signature:
+    axes = (Axis(Poly.sym(LIFTED), LIFTED),)
+    if not stanza.params:
+        raise Diagnostic("arity", f"`fn {stanza.name}` has no input", stanza.span, "write a constant as an `op`")
+    params = tuple(Param(name, "real", axes) for name in stanza.params)
+    attrs = tuple(map(_attribute, stanza.attrs))
+    _check_names(stanza, attrs, params, frozenset())
+    return _Signature(attrs, params, Param(OUTPUT, "real", axes), {})
+
+
+def _op_signature(stanza: Op) -> _Signature:
+    attrs = tuple(map(_attribute, stanza.attrs))
+    ints = frozenset(a.name for a in attrs if a.kind == "int")
+    if stanza.result_kind == "int":
+        advice = "an operator's result is real or bool; integers are inputs"
+        raise Diagnostic("kind", f"`{stanza.name}` has an integer result", stanza.span, advice)
+    declared = [axis for param in stanza.params for axis in param.axes] + list(stanza.result)
+    sizes = frozenset(name for axis in declared for name in _sizes(axis)) - ints
+    scope = Scope(sizes | ints, frozenset(a.name for a in attrs if a.kind == "real"), {}, _no_function, _nothing)
+    params = tuple(Param(p.name, p.kind, _axes(p.axes, scope), p.const) for p in stanza.params)
+    _check_names(stanza, attrs, params, sizes)
+    output = Param(OUTPUT, stanza.result_kind, _axes(stanza.result, scope))
+    return _Signature(attrs, params, output, {p.name: p.span for p in stanza.params})
+
+
+def _sizes(axis: AxisDecl) -> Iterable[str]:
+    """The sizes that an axis mentions; a pack's rank is made of attributes only."""
+    if axis.pack is not None:
+        return [_dotted(axis.pack)]
+    found: list[str] = []
+    stack: list[Expr] = [axis.extent] if axis.extent is not None else []
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Name | Pack):
+            found.append(written(node))
+        stack += parts(node)
+    return found
+
+
+def _dotted(pack: str) -> str:
+    return f"{pack.rstrip('.')}.."
+
+
+def _axes(declared: tuple[AxisDecl, ...], scope: Scope) -> tuple[Axis, ...]:
+    axes: list[Axis] = []
+    for axis in declared:
+        if axis.pack is None and axis.extent is not None:
+            check_depth(axis.extent)
+            axes.append(Axis(integer(axis.extent, scope)))
+            continue
+        name = _dotted(axis.pack or "")
+        rank = integer(axis.rank, scope) if axis.rank is not None else None
+        axes.append(Axis(Poly.sym(name), name, rank))
+    return tuple(axes)
+
+
+def _attribute(declared: AttrDecl) -> Attr:
+    if declared.default is None:
+        return Attr(declared.name, declared.kind)
+    value = constant(declared.default)
+    if value is None:
+        raise Diagnostic("attribute", f"the default of `{declared.name}` is not a number", declared.default.span)
+    if declared.kind == "int" and value.denominator != 1:
+        advice = f"write `{declared.name}: real = ...`"
+        raise Diagnostic("attribute", f"`{declared.name}` is an integer, {value} is not", declared.default.span, advice)
+    return Attr(declared.name, declared.kind, Fraction(value))
+
+
+def _check_names(stanza: Fn | Op, attrs: tuple[Attr, ...], params: tuple[Param, ...], sizes: frozenset[str]) -> None:
+    """One meaning a name: inputs, attributes, sizes, and the names that rules use."""
+    spans: dict[str, Span] = {a.name: a.span for a in stanza.attrs}
+    if isinstance(stanza, Op):
+        spans |= {p.name: p.span for p in stanza.params}
+    taken = dict(_RESERVED) | {TANGENT + p.name: f"the tangent of `{p.name}`" for p in params if p.differentiable}
+    for name, what in [*((a.name, "an attribute") for a in attrs), *((p.name, "an input") for p in params)]:
+        if name in taken:
+            message = f"`{name}` is {taken[name]} in this stanza, so it can't be {what}"
+            raise Diagnostic("name-clash", message, spans.get(name, stanza.span), "take another name")
+        taken[name] = what
+    for name in sorted(sizes):
+        if name in taken and taken[name] != "an attribute":
+            message = f"`{name}` is {taken[name]} in this stanza, so it can't be a size"
+            raise Diagnostic("name-clash", message, spans.get(name, stanza.span), "take another name")
+
+
+@dataclass(slots=True)
+class _Stanza:
+    """One stanza on its way to an OpDef: clauses are taken in the order of the text."""
+
+    stanza: Fn | Op
+    signature: _Signature
+    functions: Callable[[str], OpDef | None]
+    warn: Callable[[Diagnostic], None]
+    scope: Scope = field(init=False)
+    lets: dict[str, Formula] = field(default_factory=dict)
+    requires: list[Cond] = field(default_factory=list)
+    domain: list[Cond] = field(default_factory=list)
+    kinks: list[Kink] = field(default_factory=list)
+    forward: Formula | None = None
+    runs: Formula | None = None
+    runs_written: bool = False
+    jvp: Formula | None = None
+    vjps: dict[str, Formula] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        signature = self.signature
+        sizes = {n for p in (*signature.params, signature.output) for a in p.axes for n in a.extent.symbols}
+        ints = {a.name for a in signature.attrs if a.kind == "int"}
+        self.scope = Scope(
+            frozenset(sizes | ints),
+            frozenset(a.name for a in signature.attrs if a.kind == "real"),
+            {p.name: _tensor(p) for p in signature.params},
+            self.functions,
+            self.warn,
+        )
+
+    def build(self) -> OpDef:
+        stanza, signature = self.stanza, self.signature
+        for clause in stanza.clauses:
+            self.take(clause)
+        if self.forward is None:
+            advice = f"write what it means: `{OUTPUT} = ...`" if self.lifted else f"write `{OUTPUT}[...] = ...`"
+            raise Diagnostic("no-definition", f"`{stanza.name}` has no definition", stanza.span, advice)
+        self.report_unused()
+        return OpDef(
+            stanza.name,
+            signature.attrs,
+            signature.params,
+            signature.output,
+            self.forward,
+            stanza.span,
+            tuple(self.requires),
+            tuple(self.domain),
+            tuple(self.lets.values()),
+            self.runs,
+            self.jvp,
+            tuple(self.vjps[p.name] for p in signature.params if p.name in self.vjps),
+            tuple(self.kinks),
+            stanza.doc,
+            text_of(stanza.span),
+        )
+
+    @property
+    def lifted(self) -> bool:
+        return isinstance(self.stanza, Fn)
+
+    def take(self, clause: object) -> None:
+        match clause:
+            case Require(conds):
+                for cond in conds:
+                    self.restrict(cond, "require")
+            case Where(conds):
+                for cond in conds:
+                    self.restrict(cond, "where")
+            case Let(equation):
+                self.add_let(equation)
+            case Define(equation):
+                self.add_definition(equation)
+            case Runs(lets, equation, span):
+                if self.runs_written:
+                    raise Diagnostic("duplicate", "`runs` is written twice", span)
+                for let in lets:
+                    self.add_let(let)
+                self.runs_written = True
+                self.runs = self.equation(equation, self.expect_output(equation, OUTPUT), self.let_scope())
+            case Rule():
+                self.add_rule(clause)
+            case At(cond, value, span):
+                scope = self.quantify([cond, value], self.rule_scope())
+                self.kinks.append(Kink(condition(cond, scope), real(value, scope), span))
+            case _:
+                raise TypeError(f"not a clause: {clause!r}")
+
+    def restrict(self, cond: Expr, word: str) -> None:
+        """A `require` or a `where`: reals restrict the domain, everything else is a requirement."""
+        check_depth(cond)
+        scope = self.quantify([cond], self.scope)
+        meaning = condition(cond, self.within(scope))
+        reals = {p.name for p in self.signature.params if p.kind == "real"}
+        if not tensors(meaning) & reals:
+            self.requires.append(meaning)
+        elif word == "where":
+            self.domain.append(meaning)
+        else:
+            advice = "write `where ...`: a domain of real inputs"
+            raise Diagnostic("kind", "a `require` is about sizes, attributes and integer inputs", cond.span, advice)
+
+    def add_let(self, equation: Equation) -> None:
+        name = equation.target
+        known = {*self.scope.tensors, *self.scope.integers, *self.scope.reals, *self.lets, *_RESERVED}
+        if name in known or name in {TANGENT + p.name for p in self.signature.params}:
+            raise Diagnostic("name-clash", f"`{name}` already means something here", equation.span, "take another name")
+        scope = self.let_scope()
+        if self.lifted:
+            axes: tuple[Axis, ...] = (Axis(Poly.sym(LIFTED), LIFTED),)
+        else:
+            names = self.left_names(equation, scope)
+            extents = [extent_of(n, [equation.body], scope, equation.span) for n in names]
+            axes = tuple(Axis(e, str(e) if n.endswith("..") else None) for n, e in zip(names, extents, strict=True))
+        self.lets[name] = self.equation(equation, Param(name, "real", axes), scope)
+
+    def add_definition(self, equation: Equation) -> None:
+        if self.forward is not None:
+            raise Diagnostic(
+                "duplicate", f"`{self.stanza.name}` is defined twice", equation.span, "keep one definition"
+            )
+        output = self.expect_output(equation, OUTPUT)
+        meaning = self.equation(equation, output, self.let_scope())
+        read = tensors(meaning.body) & self.lets.keys()
+        if read and not isinstance(meaning.body, Cond):
+            # What is written with intermediates runs with them; what it means has them filled in.
+            self.runs = self.runs or meaning
+            body = meaning.body
+            for let in reversed(self.lets.values()):
+                body = inline_lets(body, {let.target: let})
+            meaning = Formula(meaning.target, meaning.indices, meaning.extents, body, meaning.span)
+        self.forward = meaning
+
+    def add_rule(self, clause: Rule) -> None:
+        equation = clause.equation
+        if clause.kind == "jvp":
+            if self.jvp is not None:
+                raise Diagnostic("duplicate", "`jvp` is written twice", clause.span)
+            self.check_differentiable(clause.span)
+            target = OUTPUT if equation.target == OUTPUT else TANGENT + OUTPUT
+            output = self.expect_output(equation, target)
+            tangents = {TANGENT + p.name: _tensor(p) for p in self.signature.params if p.differentiable}
+            self.jvp = self.equation(equation, output, self.rule_scope().reading(tangents), OUTPUT)
+            return
+        param = next((p for p in self.signature.params if p.name == equation.target), None)
+        if param is None:
+            names = [p.name for p in self.signature.params]
+            raise unknown(equation.target, names, equation.span, "input")
+        if not param.differentiable:
+            why = "`const`" if param.const else f"{param.kind}"
+            advice = "a gradient is for real inputs; leave this rule out"
+            raise Diagnostic("vjp", f"`{param.name}` is {why}: it has no gradient", equation.span, advice)
+        if param.name in self.vjps:
+            raise Diagnostic("duplicate", f"`vjp {param.name}` is written twice", clause.span)
+        self.check_differentiable(clause.span)
+        cotangent = {COTANGENT: _tensor(self.signature.output)}
+        self.vjps[param.name] = self.equation(equation, param, self.rule_scope().reading(cotangent))
+
+    def check_differentiable(self, span: Span) -> None:
+        if self.signature.output.kind != "real":
+            raise Diagnostic("vjp", f"`{self.stanza.name}` is boolean: it has no derivative", span, "leave this out")
+
+    def rule_scope(self) -> Scope:
+        """What written rules, `runs` and `at` may read besides the inputs: the output and the intermediates."""
+        return self.let_scope().reading({OUTPUT: _tensor(self.signature.output)})
+
+    def let_scope(self) -> Scope:
+        """The inputs and the intermediates so far."""
+        return self.scope.reading({name: Tensor("real", let.extents) for name, let in self.lets.items()})
+
+    def expect_output(self, equation: Equation, target: str) -> Param:
+        if equation.target != target:
+            message = f"this defines `{equation.target}`, and the output is called `{target}`"
+            raise Diagnostic("target", message, equation.span, f"write `{target}` on the left")
+        return self.signature.output
+
+    def within(self, scope: Scope) -> Scope:
+        """The scope of a formula: in a `fn`, every tensor is read at the one index."""
+        return replace(scope, lifted=(Poly.sym(LIFTED_INDEX),)) if self.lifted else scope
+
+    def left_names(self, equation: Equation, scope: Scope) -> tuple[str, ...]:
+        if equation.indices is None:
+            advice = f"write `{equation.target}[...] = ...`, with nothing in the brackets for a tensor with no axes"
+            raise Diagnostic("rank", f"`{equation.target}` is written without indices", equation.span, advice)
+        names: list[str] = []
+        for index in equation.indices:
+            name = written(index)
+            check_index(name, scope, index.span, names)
+            names.append(name)
+        return tuple(names)
+
+    def equation(self, equation: Equation, target: Param, scope: Scope, name: str = "") -> Formula:
+        """The formula of an equation whose left side has the axes of `target`."""
+        check_depth(equation.body)
+        extents = tuple(axis.extent for axis in target.axes)
+        if self.lifted:
+            if equation.indices is not None and equation.indices != ():
+                advice = f"write `{equation.target} = ...`; an `op` has indices"
+                raise Diagnostic("rank", "a `fn` is written without indices", equation.span, advice)
+            names: tuple[str, ...] = (LIFTED_INDEX,)
+        else:
+            names = self.left_names(equation, scope)
+            self.check_left(equation, target)
+        inner = self.within(scope.index(*((n, n) for n in names)))
+        convert = condition if target.kind == "bool" else real
+        return Formula(name or equation.target, names, extents, convert(equation.body, inner), equation.span)
+
+    def check_left(self, equation: Equation, target: Param) -> None:
+        """On the left, each axis has an index of its own: dotted for a pack, plain for a dim."""
+        indices = equation.indices or ()
+        if len(indices) != len(target.axes):
+            axes = ", ".join(str(axis.extent) for axis in target.axes)
+            message = f"`{equation.target}` has axes [{axes}] and {len(indices)} on the left"
+            raise Diagnostic("rank", message, equation.span, "one index for each axis; a pack `S..` is one axis")
+        for index, axis in zip(indices, target.axes, strict=True):
+            if axis.pack is not None and not isinstance(index, Pack):
+                advice = f"write `{index.name}..`"
+                raise Diagnostic("rank", f"`{index.name}` stands at the pack `{axis.pack}`", index.span, advice)
+            if axis.pack is None and isinstance(index, Pack):
+                message = f"`{index.name}..` stands at the single axis `{axis.extent}`"
+                raise Diagnostic("rank", message, index.span, f"write `{index.name}`")
+
+    def quantify(self, exprs: list[Expr], scope: Scope) -> Scope:
+        """A condition holds for all the indices that it reads tensors at: give these their names."""
+        if self.lifted:
+            return self.within(scope)
+        found: dict[str, Span] = {}
+        stack = list(exprs)
+        while stack:
+            node = stack.pop()
+            if isinstance(node, Binder):
+                continue
+            if isinstance(node, Access):
+                for item in node.index:
+                    if isinstance(item, Name | Pack) and not self.known(written(item)):
+                        found.setdefault(written(item), item.span)
+            stack += parts(node)
+        return scope.index(*((name, name) for name in found))
+
+    def known(self, name: str) -> bool:
+        return name in self.scope.integers or name in self.scope.reals or name in self.scope.tensors
+
+    def report_unused(self) -> None:
+        used = self.scope.used
+        for param in self.signature.params:
+            if param.name not in used:
+                span = self.signature.spans.get(param.name, self.stanza.span)
+                message = f"the input `{param.name}` of `{self.stanza.name}` is never read"
+                self.warn(Diagnostic("unused", message, span, "leave it out"))
+        sizes = {n for p in (*self.signature.params, self.signature.output) for a in p.axes for n in _symbols(a)}
+        for attr in self.stanza.attrs:
+            if attr.name not in used and attr.name not in sizes:
+                message = f"the attribute `{attr.name}` of `{self.stanza.name}` is never used"
+                self.warn(Diagnostic("unused", message, attr.span, "leave it out"))
+        for name in self.lets:
+            if name not in used:
+                message = f"the intermediate `{name}` of `{self.stanza.name}` is never read"
+                self.warn(Diagnostic("unused", message, self.lets[name].span, "leave it out"))
+
+
+def _symbols(axis: Axis) -> frozenset[str]:
+    return axis.extent.symbols | (axis.rank.symbols if axis.rank is not None else frozenset())
+
+
+def _tensor(param: Param) -> Tensor:
+    return Tensor(param.kind, tuple(axis.extent for axis in param.axes))
+
+
+def text_of(span: Span) -> str:
+    """The lines of the source that a span covers."""
+    return "\n".join(_lines(span.source)[span.line - 1 : span.end_line])
+
+
+@lru_cache(maxsize=8)
+def _lines(source: Source) -> list[str]:
+    return source.text.splitlines()
