@@ -1,0 +1,420 @@
+"""Equality of terms: normal forms first, then the strategies for what is left over.
+
+Each strategy rewrites the difference into an equal one, or shows that a part of it is zero at every point; none of
+them may answer "different". In order: clear denominators that are sums; give sums that differ by a change of indices
+the same indices; show with Z3 that the same products are summed over the same index sets; split cases on conditions
+of reals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.terms import (
+    TRUE,
+    ZERO,
+    BoolRead,
+    Cond,
+    IntCmp,
+    Read,
+    RealCmp,
+    Term,
+    add,
+    both,
+    either,
+    in_range,
+    int_ge,
+    mul,
+    negate,
+    num,
+    power,
+    select,
+)
+from gradproof.verifier.normal import (
+    Atom,
+    Binder,
+    Form,
+    Guard,
+    Monomial,
+    Normalizer,
+    Number,
+    TooLarge,
+    accumulate,
+    plus,
+    scaled,
+)
+from gradproof.verifier.ranges import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """What the strategies found: `proved`, by which means, and the bases that were cancelled; or why not."""
+
+    proved: bool
+    by: str
+    cancelled: frozenset[Atom]
+    reason: str = ""
+    residue: int = 0  # monomials left over
+
+
+def equal(
+    left: Term, right: Term, context: Context, facts: Sequence[Cond] = (), timeout: float = 10.0, solver: bool = True
+) -> Equal:
+    """Whether left = right at every point where both are defined, for all sizes that the context allows.
+
+    `facts` are conditions on reals that hold there (the declared domain, say). Free indices range over
+    `context.ranges`. `solver` allows Z3 for what the normal form leaves.
+    """
+    work = Normalizer(context)
+    try:
+        form = plus(work.form(left), scaled(work.form(right), -1))
+        form = work.canonical(form)
+        if not form:
+            return Equal(True, "normal form", frozenset(work.trace.cancelled))
+        form = _cleared(form, work)
+        if not form:
+            return Equal(True, "normal form", frozenset(work.trace.cancelled))
+        if solver:
+            form = _same_regions(form, work, timeout)
+            if form:
+                form = _same_cases(form, work, facts, timeout)
+        if not form:
+            return Equal(True, "normal form + z3", frozenset(work.trace.cancelled))
+    except TooLarge as error:
+        return Equal(False, "", frozenset(), f"the normal form is too large: {error}")
+    return Equal(False, "", frozenset(), f"{len(form)} terms of the difference remain", len(form))
+
+
+# Denominators that are sums --------------------------------------------------------------------------------------
+
+
+def _cleared(form: Form, work: Normalizer) -> Form:
+    """Multiply through by bases with negative or fractional powers: B^e = B^low * B^(e - low), expanded."""
+    for _ in range(6):
+        changed = False
+        for pattern in _patterns(form, work):
+            cleared = _clear(form, pattern, work)
+            if cleared is not None and not cleared:
+                return {}
+            if cleared is not None and cleared != form:
+                form, changed = cleared, True
+        if not changed:
+            break
+    return form
+
+
+def _patterns(form: Form, work: Normalizer) -> list[tuple[Atom, dict[str, Poly]]]:
+    """The distinct bases up to the names of bound indices, with those indices and their extents; simple ones last."""
+    found: dict[Atom, tuple[Atom, dict[str, Poly]]] = {}
+    for monomial in form:
+        bound = dict(monomial.binders)
+        for one, exponent in monomial.factors:
+            if one.kind != "base" or (isinstance(exponent, int) and exponent > 0) or len(one.parts[0]) < 2:
+                continue
+            inside = [v for v, _ in monomial.binders if v in one.symbols]
+            generic = _rename(one, {v: f"?{k}" for k, v in enumerate(inside)}, work)
+            found.setdefault(generic, (generic, {f"?{k}": bound[v] for k, v in enumerate(inside)}))
+    return sorted(found.values(), key=lambda p: -p[0].height)
+
+
+def _rename(one: Atom, names: Mapping[str, str], work: Normalizer) -> Atom:
+    renamed = work.substitute_atom(one, {old: Poly.sym(new) for old, new in names.items()})
+    ((monomial, _),) = renamed.items()
+    return monomial.factors[0][0]
+
+
+def _instances(monomial: Monomial, pattern: tuple[Atom, dict[str, Poly]], work: Normalizer) -> Iterator[Atom]:
+    """The pattern at each choice of this monomial's bound indices whose extents fit."""
+    generic, holes = pattern
+    options = [[v for v, e in monomial.binders if e == extent] for extent in holes.values()]
+    for choice in product(*options):
+        if len(set(choice)) == len(choice):
+            yield _rename(generic, dict(zip(holes, choice, strict=True)), work)
+
+
+def _clear(form: Form, pattern: tuple[Atom, dict[str, Poly]], work: Normalizer) -> Form | None:
+    """The form with this base at its lowest power everywhere; None where a monomial has no place for it."""
+    present: list[tuple[Monomial, Number, Atom | None, Number]] = []
+    for monomial, coefficient in form.items():
+        instances = set(_instances(monomial, pattern, work))
+        own = [(one, e) for one, e in monomial.factors if one in instances]
+        if len(own) > 1:
+            return None
+        one, exponent = own[0] if own else (None, 0)
+        present.append((monomial, coefficient, one, exponent))
+    lowest: dict[Fraction, Number] = {}
+    for _, _, _, exponent in present:
+        part = Fraction(exponent) % 1
+        lowest[part] = min(lowest.get(part, exponent), exponent)
+    absent = [m for m, _, one, e in present if one is None and lowest[Fraction(0)] < 0]
+    choices = [list(_instances(m, pattern, work)) for m in absent]
+    if any(not c for c in choices):
+        return None
+    best: Form | None = None
+    for attempt, choice in enumerate(product(*choices)):
+        if attempt >= 16:
+            break
+        picked = dict(zip(absent, choice, strict=True))
+        out: Form = {}
+        for monomial, coefficient, one, exponent in present:
+            low = lowest[Fraction(exponent) % 1]
+            if exponent == low:
+                accumulate(out, {monomial: coefficient})
+                continue
+            base = one if one is not None else picked[monomial]
+            if one is None:
+                work.trace.cancelled.add(base)
+            rest = tuple(f for f in monomial.factors if f[0] is not base)
+            # B^low is kept beside the expanded B^(exponent - low), never merged with it.
+            expanded = work.times(
+                {Monomial(monomial.binders, monomial.guards, rest): coefficient},
+                work.power(work.thaw(base.parts[0]), int(exponent - low)),
+            )
+            for m, c in expanded.items():
+                accumulate(out, work.times({m: c}, work.of_atom(base, low)))
+        out = work.canonical(out)
+        if not out:
+            return out
+        if best is None or len(out) < len(best):
+            best = out
+    return best
+
+
+# Index sets ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Region:
+    coefficient: Number
+    cond: Cond
+
+
+def _same_regions(form: Form, work: Normalizer, timeout: float) -> Form:
+    """Drop each group of monomials that sum the same products over index sets that cancel."""
+    groups: list[tuple[Monomial, list[tuple[Monomial, _Region]]]] = []
+    for monomial, coefficient in form.items():
+        for reference, members in groups:
+            cond = _aligned(reference, monomial, work)
+            if cond is not None:
+                members.append((monomial, _Region(coefficient, cond)))
+                break
+        else:
+            groups.append((monomial, [(monomial, _Region(coefficient, _region(monomial.binders, monomial.guards)))]))
+    left: Form = {}
+    for reference, members in groups:
+        regions = [region for _, region in members]
+        if len(members) > 1 and len(members) <= 8 and _cancel(reference, regions, work.context, timeout):
+            continue
+        if len(members) == 1 and _empty(regions[0].cond, reference, work.context, timeout):
+            continue
+        accumulate(left, {m: region.coefficient for m, region in members})
+    return left
+
+
+def _region(binders: Sequence[Binder], guards: frozenset[Guard]) -> Cond:
+    ranges = [in_range(Poly.sym(v), e) for v, e in binders]
+    return both(*ranges, *(IntCmp(rel, p) for rel, p in sorted(guards, key=str)))
+
+
+def _known(reference: Monomial, context: Context) -> list[Cond]:
+    facts: list[Cond] = [int_ge(Poly.sym(s), low) for s, low in context.lower.items()]
+    facts += [in_range(Poly.sym(v), e) for v, e in context.ranges.items()]
+    return [*facts, *context.facts]
+
+
+def _cancel(reference: Monomial, regions: list[_Region], context: Context, timeout: float) -> bool:
+    """Whether the coefficients of the regions that hold add up to 0, at every index."""
+    from gradproof.verifier.smt import prove_int
+
+    bad: list[Cond] = []
+    for pattern in product((True, False), repeat=len(regions)):
+        if sum(r.coefficient for r, on in zip(regions, pattern, strict=True) if on) != 0:
+            bad.append(both(*(r.cond if on else negate(r.cond) for r, on in zip(regions, pattern, strict=True))))
+    goal = both(*(negate(b) for b in bad))
+    return prove_int(goal, _known(reference, context), timeout).answer == "proved"
+
+
+def _empty(cond: Cond, reference: Monomial, context: Context, timeout: float) -> bool:
+    from gradproof.verifier.smt import prove_int
+
+    return prove_int(negate(cond), _known(reference, context), timeout).answer == "proved"
+
+
+def _aligned(reference: Monomial, other: Monomial, work: Normalizer) -> Cond | None:
+    """The index set of `other` in the indices of `reference`, where a bijection of indices makes their products equal.
+
+    The bijection is polynomial with integer coefficients in both directions, and both compositions are checked to be
+    the identity, so it is one on all integers; the sets themselves are Z3's business.
+    """
+    if len(reference.binders) != len(other.binders) or len(reference.factors) != len(other.factors):
+        return None
+    theirs = {v: f"{v}'" for v, _ in other.binders}
+    apart = {v: Poly.sym(n) for v, n in theirs.items()}
+    renamed = work.substitute_monomial(Monomial((), frozenset(), other.factors), apart)
+    if len(renamed) != 1:
+        return None
+    ((body, unit),) = renamed.items()
+    if unit != 1 or body.guards or body.binders:
+        return None
+    mine = {v for v, _ in reference.binders}
+    for equations in _pairings(reference, body):
+        forward = _solve(equations, set(theirs.values()), mine)
+        backward = _solve(equations, mine, set(theirs.values()))
+        if forward is None or backward is None:
+            continue
+        if any(backward[v].substitute(forward) != Poly.sym(v) for v in mine):
+            continue
+        if any(forward[v].substitute(backward) != Poly.sym(v) for v in theirs.values()):
+            continue
+        moved = work.substitute_monomial(body, forward)
+        if moved != {Monomial((), frozenset(), reference.factors): 1}:
+            continue
+        mapping = {old: forward[new] for old, new in theirs.items()}
+        ranges = [in_range(mapping[v], e.substitute(mapping)) for v, e in other.binders]
+        guards = [IntCmp(rel, p.substitute(mapping)) for rel, p in sorted(other.guards, key=str)]
+        return both(*ranges, *guards)
+    return None
+
+
+def _pairings(reference: Monomial, body: Monomial) -> Iterator[list[tuple[Poly, Poly]]]:
+    """Ways to pair the plain reads of two products; each gives equations between their index expressions."""
+    mine = [(a, e) for a, e in reference.factors if a.kind in ("read", "bool")]
+    theirs = [(a, e) for a, e in body.factors if a.kind in ("read", "bool")]
+
+    def shape(item: tuple[Atom, Number]) -> tuple[str, object, int, Number]:
+        return (item[0].kind, item[0].parts[0], len(item[0].parts[1]), item[1])
+
+    if sorted(map(str, map(shape, mine))) != sorted(map(str, map(shape, theirs))):
+        return
+    count = 0
+
+    def extend(k: int, used: frozenset[int]) -> Iterator[list[tuple[Poly, Poly]]]:
+        nonlocal count
+        if k == len(mine):
+            count += 1
+            yield []
+            return
+        for j, candidate in enumerate(theirs):
+            if j in used or shape(candidate) != shape(mine[k]) or count > 24:
+                continue
+            here = list(zip(mine[k][0].parts[1], candidate[0].parts[1], strict=True))
+            for rest in extend(k + 1, used | {j}):
+                yield here + rest
+
+    yield from extend(0, frozenset())
+
+
+def _solve(equations: list[tuple[Poly, Poly]], unknown: set[str], known: set[str]) -> dict[str, Poly] | None:
+    """The unknowns as polynomials in the known names, from equations left = right with unit coefficients."""
+    values: dict[str, Poly] = {}
+    pending = [a - b for a, b in equations]
+    while pending and len(values) < len(unknown):
+        progress = False
+        for position, poly in enumerate(pending):
+            reduced = poly.substitute(values)
+            free = sorted(reduced.symbols & unknown)
+            if len(free) != 1:
+                continue
+            linear = reduced.linear_in(free[0])
+            if linear is None or abs(linear[0].constant or 0) != 1:
+                continue
+            values[free[0]] = -linear[1] * int(linear[0].constant or 1)
+            pending.pop(position)
+            progress = True
+            break
+        if not progress:
+            return None
+    return values if len(values) == len(unknown) else None
+
+
+# Conditions of reals ---------------------------------------------------------------------------------------------
+
+
+def _same_cases(form: Form, work: Normalizer, facts: Sequence[Cond], timeout: float) -> Form:
+    """Drop each group of monomials under the same sums whose bodies add up to 0 at every point, by Z3."""
+    from gradproof.verifier.smt import prove_real
+
+    groups: dict[tuple[tuple[Binder, ...], frozenset[Guard]], Form] = {}
+    for monomial, coefficient in form.items():
+        key = (monomial.binders, monomial.guards)
+        groups.setdefault(key, {})[Monomial((), frozenset(), monomial.factors)] = coefficient
+    left: Form = {}
+    for (binders, guards), body in groups.items():
+        abstraction = Abstraction(work)
+        goal = RealCmp("==", abstraction.term(body), ZERO)
+        known = [*abstraction.facts, *(abstraction.cond(fact) for fact in facts)]
+        if prove_real(goal, known, timeout).answer == "proved":
+            continue
+        accumulate(left, {Monomial(binders, guards, m.factors): c for m, c in body.items()})
+    return left
+
+
+class Abstraction:
+    """A form as a term without binders: each atom becomes one unknown real, conditions keep their inside.
+
+    What is kept of an atom: an exponential is positive, a root is not negative, a base and its inverse multiply to 1.
+    """
+
+    def __init__(self, work: Normalizer) -> None:
+        self.work = work
+        self.facts: list[Cond] = []
+        self._seen: dict[object, Term] = {}
+
+    def term(self, form: Form) -> Term:
+        """The form as a term."""
+        return add(*(self._monomial(m, c) for m, c in form.items()))
+
+    def cond(self, cond: Cond) -> Cond:
+        """A condition on reals, its sides through the normal form."""
+        match cond:
+            case RealCmp(rel, a, b):
+                return RealCmp(rel, self.term(self.work.normal(a)), self.term(self.work.normal(b)))
+            case _:
+                return TRUE
+
+    def _monomial(self, monomial: Monomial, coefficient: Number) -> Term:
+        if monomial.binders or monomial.guards:
+            return mul(num(Fraction(coefficient)), self._unknown(monomial))
+        factors: list[Term] = [num(Fraction(coefficient))]
+        conds: list[Cond] = []
+        for one, exponent in monomial.factors:
+            if one.kind in ("pos", "neg"):
+                inside = self.term(dict(one.parts[0]))
+                conds.append(RealCmp("<", ZERO, inside) if one.kind == "pos" else RealCmp("<", inside, ZERO))
+            elif one.kind == "bool":
+                conds.append(BoolRead(one.parts[0], one.parts[1]))
+            else:
+                factors.append(self._power(one, exponent))
+        return select(both(*conds), mul(*factors), ZERO)
+
+    def _power(self, one: Atom, exponent: Number) -> Term:
+        if isinstance(exponent, int):
+            if one.kind == "base":
+                return power(self._base(one), exponent)
+            return power(self._unknown(one), exponent)
+        return power(self._root(one, Fraction(exponent)), Fraction(exponent).numerator)
+
+    def _root(self, one: Atom, exponent: Fraction) -> Term:
+        """t^(1/d) as an unknown r >= 0 with r^d = t (where t >= 0, which definedness says)."""
+        key = (one, exponent.denominator)
+        if key not in self._seen:
+            root = Read(f"~root{len(self._seen)}", ())
+            self._seen[key] = root
+            inside = self._base(one) if one.kind == "base" else self._unknown(one)
+            self.facts.append(RealCmp("<=", ZERO, root))
+            self.facts.append(either(RealCmp("<", inside, ZERO), RealCmp("==", power(root, key[1]), inside)))
+        return self._seen[key]
+
+    def _base(self, one: Atom) -> Term:
+        return self.term(dict(one.parts[0]))
+
+    def _unknown(self, one: Atom | Monomial) -> Term:
+        if one not in self._seen:
+            self._seen[one] = Read(f"~{len(self._seen)}", ())
+            if isinstance(one, Atom) and one.kind == "exp":
+                self.facts.append(RealCmp("<", ZERO, self._seen[one]))
+        return self._seen[one]
