@@ -1,0 +1,472 @@
+"""What each rule of gproof.lark becomes: the tree's nodes, with their spans.
+
+Every public function is called by the parser with a rule's children (tokens, nodes, lists of them), bottom up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from gradproof.grammar import syntax as tree
+from gradproof.grammar.literals import DIGITS, number_value
+from gradproof.grammar.source import Diagnostic, Source, Span
+from gradproof.grammar.tokens import Token
+
+Children: TypeAlias = list[Any]
+
+KINDS = ("real", "int", "bool")
+COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
+
+# How tightly signs bind; `minus` is a minus in front, `binder` a binder's head, whose body takes in `*` and `/`.
+LEVEL = {"or": 1, "and": 2, "not": 3} | dict.fromkeys(COMPARISONS, 4) | {"+": 5, "-": 5}
+LEVEL |= dict.fromkeys(("*", "/", "//", "%", "@", "binder"), 6) | {"minus": 7, "^": 8, "**": 8}
+_LEFT = (5, 6)  # a - b - c is (a - b) - c; `^` is grouped from the right, the others are chains
+
+
+def join(first: Any, last: Any) -> Span:
+    """From the start of one node or token to the end of another."""
+    a: Span = first.span
+    b: Span = last.span
+    return Span(a.source, a.line, a.column, b.end_line, b.end_column)
+
+
+def _fail(code: str, message: str, span: Span, advice: str) -> Diagnostic:
+    return Diagnostic(code, message, span, advice)
+
+
+def _nodes(children: Children) -> Children:
+    """The children that aren't tokens."""
+    return [child for child in children if not isinstance(child, Token)]
+
+
+# Lists
+
+
+def start(children: Children) -> list[tree.Item]:
+    """The items of the file."""
+    items: list[tree.Item] = []
+    for child in children:
+        items.extend(child) if isinstance(child, list) else items.append(child)
+    return items
+
+
+def same(children: Children) -> Children:
+    """A list as it is."""
+    return children
+
+
+exprs = targets = names = params = inputs = results = attrs = same
+
+
+def none(children: Children) -> Children:
+    """The empty list."""
+    return []
+
+
+def append(children: Children) -> Children:
+    """A list with one more."""
+    done: Children = children[0]
+    if children[1] is not None:
+        done.append(children[1])
+    return done
+
+
+def nothing(children: Children) -> None:
+    """A `;`."""
+    return None
+
+
+# Expressions
+
+
+def number(children: Children) -> tree.Number:
+    """A literal; E-NUMBER where it is too long or too large to be kept exactly."""
+    (token,) = children
+    value = number_value(token.text)
+    if value is None:
+        text = token.text if len(token.text) <= 24 else f"{token.text[:12]}...{token.text[-6:]}"
+        span = Span(token.source, token.line, token.column, token.line, token.column + min(24, len(token.text)))
+        raise _fail(
+            "E-NUMBER",
+            f"the number `{text}` has more than {DIGITS} digits, or an exponent beyond {DIGITS}",
+            span,
+            "numbers are kept exactly: write a power or a product of smaller ones",
+        )
+    return tree.Number(value, token.span)
+
+
+def name(children: Children) -> tree.Name:
+    """A name."""
+    return tree.Name(children[0].text, children[0].span)
+
+
+def pack(children: Children) -> tree.Pack:
+    """`s..`."""
+    return tree.Pack(children[0].text[:-2], children[0].span)
+
+
+def group(children: Children) -> tree.Expr:
+    """`(e)`: the expression itself, its span with the brackets."""
+    inner: tree.Expr = children[1]
+    return replace(inner, span=join(children[0], children[2]))
+
+
+def sequence(children: Children) -> tree.Sequence:
+    """`(a, b)`, `(a,)` or `()`."""
+    return tree.Sequence(tuple(_nodes(children)), join(children[0], children[-1]))
+
+
+def index(children: Children) -> tuple[tuple[tree.Expr, ...], Token]:
+    """`[i, j]`: what is inside, and the closing bracket."""
+    return tuple(_nodes(children)), children[-1]
+
+
+def access(children: Children) -> tree.Access:
+    """`x[i, j]`."""
+    token, (inside, end) = children
+    return tree.Access(token.text, inside, join(token, end))
+
+
+def keyword(children: Children) -> tuple[Token, tree.Expr]:
+    """`axis=1` in a call."""
+    return children[0], children[2]
+
+
+def call(children: Children) -> tree.Apply:
+    """`f(a, b, axis=1)`."""
+    args: list[tree.Expr] = []
+    kwargs: list[tuple[str, tree.Expr]] = []
+    for child in _nodes(children):
+        if isinstance(child, tuple):
+            if any(child[0].text == known for known, _ in kwargs):
+                raise _fail("E-SYNTAX", f"`{child[0].text}` is given twice", child[0].span, "keep one of them")
+            kwargs.append((child[0].text, child[1]))
+        elif kwargs:
+            raise _fail("E-SYNTAX", "a value after a named one", child.span, "name it too, or put it first")
+        else:
+            args.append(child)
+    return tree.Apply(children[0].text, tuple(args), tuple(kwargs), join(children[0], children[-1]))
+
+
+def first(children: Children) -> Children:
+    """The beginning of a run."""
+    return children
+
+
+def more(children: Children) -> Children:
+    """A longer run."""
+    run: Children = children[0]
+    run.append(children[1])
+    return run
+
+
+def binder(children: Children) -> tuple[Token, tuple[tree.BoundIndex, ...], tree.Expr | None]:
+    """A binder's head: `sum(i, j < n | guard)`."""
+    guard = children[4] if len(children) > 4 else None
+    return children[0], tuple(_bound(item) for item in children[2]), guard
+
+
+def _bound(item: tree.Expr) -> tree.BoundIndex:
+    match item:
+        case tree.Name(name_, span):
+            return tree.BoundIndex(name_, False, None, span)
+        case tree.Pack(name_, span):
+            return tree.BoundIndex(name_, True, None, span)
+        case tree.Compare(("<",), (tree.Name(name_), extent), span):
+            return tree.BoundIndex(name_, False, extent, span)
+    raise _fail(
+        "E-BINDER",
+        "only indices can stand here",
+        item.span,
+        "write `sum(j) x[j]`, `sum(j < n) ...` or `sum(j | guard) ...`; sums of whole tensors belong in a graph",
+    )
+
+
+def expression(children: Children) -> tree.Expr:
+    """A run of signs and operands as a tree, by LEVEL."""
+    values: list[tree.Expr] = []
+    signs: list[tuple[int, Any]] = []
+    operand_next = True
+    for piece in children[0]:
+        if not isinstance(piece, Token | tuple):
+            values.append(piece)
+            operand_next = False
+            continue
+        if operand_next:
+            level = LEVEL["binder" if isinstance(piece, tuple) else "not" if piece.text == "not" else "minus"]
+            if level == LEVEL["not"] and signs and signs[-1][0] > level:
+                raise _fail("E-SYNTAX", "`not` can't stand after this sign", piece.span, "put it in brackets: `(not a)`")
+        else:
+            level = LEVEL[piece.text]
+            while signs and (signs[-1][0] > level or (signs[-1][0] == level and _groups_left(signs[-1]))):
+                _reduce(values, signs)
+        signs.append((level, piece))
+        operand_next = True
+    while signs:
+        _reduce(values, signs)
+    return values[0]
+
+
+def _groups_left(sign: tuple[int, Any]) -> bool:
+    return sign[0] in _LEFT and isinstance(sign[1], Token)
+
+
+def _reduce(values: list[tree.Expr], signs: list[tuple[int, Any]]) -> None:
+    """Apply the last sign to the last operands; a chain of comparisons, `and`s or `or`s as a whole."""
+    level, sign = signs.pop()
+    last = values.pop()
+    if isinstance(sign, tuple):
+        kind, indices, guard = sign
+        values.append(tree.Binder(kind.text, indices, guard, last, join(kind, last)))
+    elif level == LEVEL["minus"]:
+        values.append(tree.Unary("-", last, join(sign, last)))
+    elif level == LEVEL["not"]:
+        values.append(tree.Negation(last, join(sign, last)))
+    elif level > LEVEL["<"]:
+        left = values.pop()
+        op = "^" if sign.text == "**" else sign.text
+        values.append(tree.Binary(op, left, last, join(left, last)))
+    else:
+        ops, operands = [sign.text], [last]
+        while signs and signs[-1][0] == level:
+            ops.append(signs.pop()[1].text)
+            operands.append(values.pop())
+        operands.append(values.pop())
+        ops.reverse()
+        operands.reverse()
+        span = join(operands[0], last)
+        if level == LEVEL["<"]:
+            values.append(tree.Compare(tuple(ops), tuple(operands), span))
+        else:
+            values.append(tree.Logic(sign.text, tuple(operands), span))
+
+
+# Declarations
+
+
+def _unquoted(token: Token) -> str:
+    return token.text[1:-1]
+
+
+def use(children: Children) -> tree.Use:
+    """`use "path"`."""
+    return tree.Use(_unquoted(children[1]), join(children[0], children[1]))
+
+
+def infix(children: Children) -> tree.Infix:
+    """`infix "+" add`."""
+    return tree.Infix(_unquoted(children[1]), children[2].text, join(children[0], children[2]))
+
+
+def dims(children: Children) -> list[tree.DimDecl]:
+    """`dim B >= 1, D = 64`; the first declaration's span begins at `dim`."""
+    found: list[tree.DimDecl] = _nodes(children)
+    found[0] = replace(found[0], span=join(children[0], found[0]))
+    return found
+
+
+def dim(children: Children) -> tree.DimDecl:
+    """`B`, `B >= 1` or `D = 64`."""
+    token = children[0]
+    if len(children) == 1:
+        return tree.DimDecl(token.text, None, None, token.span)
+    span = join(token, children[2])
+    if children[1].text == "=":
+        return tree.DimDecl(token.text, None, children[2], span)
+    if children[1].text != ">=":
+        raise _fail("E-SYNTAX", "a dim has a lower bound or a value", children[1].span, "write `dim B >= 1` or `dim D = 64`")
+    return tree.DimDecl(token.text, children[2], None, span)
+
+
+def kind_of(children: Children) -> Token | None:
+    """The kind of an attribute."""
+    return children[0] if children else None
+
+
+kind = const = kind_of
+
+
+def _kind(token: Token | None, default: str, allowed: tuple[str, ...]) -> str:
+    if token is None:
+        return default
+    if token.text not in allowed:
+        raise _fail("E-KIND", f"`{token.text}` is no kind", token.span, f"the kinds are: {', '.join(allowed)}")
+    return token.text
+
+
+def attr(children: Children) -> tree.AttrDecl:
+    """`stride`, `pad = 0`, `eps: real = 1e-5`."""
+    default = children[3] if len(children) > 2 else None
+    end = default or children[1] or children[0]
+    return tree.AttrDecl(children[0].text, _kind(children[1], "int", KINDS[:2]), default, join(children[0], end))
+
+
+def ranked(children: Children) -> tree.AxisDecl:
+    """`A..(axis)`."""
+    return tree.AxisDecl(None, children[0].text[:-2], children[2], join(children[0], children[3]))
+
+
+def axis(children: Children) -> tree.AxisDecl:
+    """An extent or a pack."""
+    (item,) = children
+    if isinstance(item, tree.AxisDecl):
+        return item
+    if isinstance(item, tree.Pack):
+        return tree.AxisDecl(None, item.name, None, item.span)
+    return tree.AxisDecl(item, None, None, item.span)
+
+
+def axes(children: Children) -> tuple[tuple[tree.AxisDecl, ...], Token]:
+    """`[S.., n]`: the axes, and the closing bracket."""
+    return tuple(_nodes(children)), children[-1]
+
+
+def param(children: Children) -> tree.ParamDecl:
+    """`x: [S.., n]`, `const label: int [B]`."""
+    const_, token, _, kind_, (axes_, end) = children
+    span = join(const_ or token, end)
+    return tree.ParamDecl(token.text, _kind(kind_, "real", KINDS), const_ is not None, axes_, span)
+
+
+def type(children: Children) -> tree.TypeDecl:
+    """`f32[B, D]`."""
+    token, (shape, end) = children
+    return tree.TypeDecl(token.text, shape, join(token, end))
+
+
+def input(children: Children) -> tree.InputDecl:
+    """`x: f32[B, D]`, `u: f32[B] = uniform(seed=7)`."""
+    const_, token, _, type_ = children[:4]
+    source = children[5] if len(children) > 4 else None
+    span = join(const_ or token, source or type_)
+    return tree.InputDecl(token.text, type_, const_ is not None, source, span)
+
+
+# Clauses
+
+
+def equation(children: Children) -> tree.Equation:
+    """`y[s.., i] = body` or `y = body`."""
+    token, body = children[0], children[-1]
+    if len(children) == 3:
+        return tree.Equation(token.text, None, body, join(token, body))
+    indices = children[1][0]
+    for item in indices:
+        if not isinstance(item, tree.Name | tree.Pack):
+            raise _fail("E-INDEX", "the left side has index names only", item.span, "name the index, and use it on the right")
+    return tree.Equation(token.text, indices, body, join(token, body))
+
+
+def define(children: Children) -> tree.Define:
+    """A definition."""
+    return tree.Define(children[0], children[0].span)
+
+
+def require(children: Children) -> tree.Require:
+    """`require a, b`."""
+    return tree.Require(tuple(children[1]), join(children[0], children[1][-1]))
+
+
+def where(children: Children) -> tree.Where:
+    """`where x > 0`."""
+    return tree.Where(tuple(children[1]), join(children[0], children[1][-1]))
+
+
+def let(children: Children) -> tree.Let:
+    """`let m[s..] = e`."""
+    return tree.Let(children[1], join(children[0], children[1]))
+
+
+def runs(children: Children) -> tree.Runs:
+    """`runs y[s..] = e`."""
+    return tree.Runs((), children[1], join(children[0], children[1]))
+
+
+def runs_with(children: Children) -> tree.Runs:
+    """`runs with m[s..] = e  y[s..] = e`."""
+    equations = _nodes(children)
+    return tree.Runs(tuple(equations[:-1]), equations[-1], join(children[0], equations[-1]))
+
+
+def rule(children: Children) -> tree.Rule:
+    """`vjp x[i] = e` or `jvp y[i] = e`."""
+    return tree.Rule(children[0].text, children[1], join(children[0], children[1]))
+
+
+def at(children: Children) -> tree.At:
+    """`at x = 0: 0`."""
+    cond, value = children[1], children[-1]
+    if len(children) == 6:
+        cond = tree.Compare(("==",), (cond, children[3]), join(cond, children[3]))
+    return tree.At(cond, value, join(children[0], value))
+
+
+# Statements
+
+
+def assign(children: Children) -> tree.Assign:
+    """`h = e` or `a, b = f(x)`."""
+    names_ = tuple(tree.Name(token.text, token.span) for token in children[0])
+    return tree.Assign(names_, None, children[2], join(names_[0], children[2]))
+
+
+def typed(children: Children) -> tree.Assign:
+    """`h: f32[B] = e`."""
+    target = tree.Name(children[0].text, children[0].span)
+    return tree.Assign((target,), children[2], children[4], join(target, children[4]))
+
+
+def assume(children: Children) -> tree.Assume:
+    """`assume cond`."""
+    return tree.Assume(children[1], join(children[0], children[1]))
+
+
+def ensure(children: Children) -> tree.Ensure:
+    """`ensure cond`."""
+    return tree.Ensure(children[1], join(children[0], children[1]))
+
+
+def give(children: Children) -> tree.Return:
+    """`return a, b`."""
+    return tree.Return(tuple(children[1]), join(children[0], children[1][-1]))
+
+
+# Items (their docs are put in by parse.py, which has the comments)
+
+
+def fn_line(children: Children) -> tree.Fn:
+    """`fn f(x) = e where x > 0`."""
+    head, body = children[0], children[5]
+    clauses: tuple[tree.Clause, ...] = (tree.Define(tree.Equation("y", None, body, body.span), body.span),)
+    end: Any = body
+    if len(children) > 6:
+        end = children[7][-1]
+        clauses += (tree.Where(tuple(children[7]), join(children[6], end)),)
+    params_ = tuple(token.text for token in children[3])
+    return tree.Fn(children[1].text, tuple(children[2]), params_, clauses, "", join(head, end))
+
+
+def fn(children: Children) -> tree.Fn:
+    """`fn f(x) { clauses }`."""
+    params_ = tuple(token.text for token in children[3])
+    return tree.Fn(
+        children[1].text, tuple(children[2]), params_, tuple(children[5]), "", join(children[0], children[6])
+    )
+
+
+def op(children: Children) -> tree.Op:
+    """`op f[attrs](params) -> [axes] { clauses }`."""
+    start_, name_, attrs_, params_, _, kind_, (axes_, _end), _, clauses, end = children
+    kind_ = _kind(kind_, "real", KINDS)
+    return tree.Op(
+        name_.text, tuple(attrs_), tuple(params_), kind_, axes_, tuple(clauses), "", join(start_, end)
+    )
+
+
+def graph(children: Children) -> tree.GraphDef:
+    """`graph f(inputs) -> types { statements }`."""
+    body = tuple(child for child in children[6:-1] if child is not None)
+    return tree.GraphDef(
+        children[1].text, tuple(children[2]), tuple(children[4]), body, "", join(children[0], children[-1])
+    )
