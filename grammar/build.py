@@ -51,12 +51,18 @@ def start(children: Children) -> list[tree.Item]:
     return items
 
 
-def same(children: Children) -> Children:
-    """A list as it is."""
+def these(children: Children) -> Children:
+    """The list of the children."""
     return children
 
 
-exprs = targets = names = params = inputs = results = attrs = same
+def same(children: Children) -> Children:
+    """A list as it is, after a `;`."""
+    only: Children = children[0]
+    return only
+
+
+exprs = targets = names = params = inputs = results = attrs = these
 
 
 def none(children: Children) -> Children:
@@ -67,8 +73,7 @@ def none(children: Children) -> Children:
 def append(children: Children) -> Children:
     """A list with one more."""
     done: Children = children[0]
-    if children[1] is not None:
-        done.append(children[1])
+    done.append(children[1])
     return done
 
 
@@ -383,10 +388,32 @@ def runs(children: Children) -> tree.Runs:
     return tree.Runs((), children[1], join(children[0], children[1]))
 
 
-def runs_with(children: Children) -> tree.Runs:
-    """`runs with m[s..] = e  y[s..] = e`."""
-    equations = _nodes(children)
-    return tree.Runs(tuple(equations[:-1]), equations[-1], join(children[0], equations[-1]))
+def runs_with(children: Children) -> list[Any]:
+    """`runs with m[s..] = e`: its equations are still being gathered."""
+    return [children[0], children[2]]
+
+
+def extend(children: Children) -> Children:
+    """One more equation for the `runs with` that stands last."""
+    children[0][-1].append(children[1])
+    done: Children = children[0]
+    return done
+
+
+def clauses(children: Children) -> tuple[tree.Clause, ...]:
+    """All clauses, each `runs with` now whole."""
+    return tuple(_runs_with(*clause) if isinstance(clause, list) else clause for clause in children[0])
+
+
+def _runs_with(word: Token, *equations: tree.Equation) -> tree.Runs:
+    if len(equations) == 1:
+        raise _fail(
+            "E-RUNS",
+            "`runs with` has no formula for the result",
+            word.span,
+            "write the intermediates, then `y[...] = ...`; with no intermediates write `runs y[...] = ...`",
+        )
+    return tree.Runs(equations[:-1], equations[-1], join(word, equations[-1]))
 
 
 def rule(children: Children) -> tree.Rule:
@@ -451,16 +478,16 @@ def fn(children: Children) -> tree.Fn:
     """`fn f(x) { clauses }`."""
     params_ = tuple(token.text for token in children[3])
     return tree.Fn(
-        children[1].text, tuple(children[2]), params_, tuple(children[5]), "", join(children[0], children[6])
+        children[1].text, tuple(children[2]), params_, children[5], "", join(children[0], children[6])
     )
 
 
 def op(children: Children) -> tree.Op:
     """`op f[attrs](params) -> [axes] { clauses }`."""
-    start_, name_, attrs_, params_, _, kind_, (axes_, _end), _, clauses, end = children
+    begin, name_, attrs_, params_, _, kind_, (axes_, _end), _, clauses_, end = children
     kind_ = _kind(kind_, "real", KINDS)
     return tree.Op(
-        name_.text, tuple(attrs_), tuple(params_), kind_, axes_, tuple(clauses), "", join(start_, end)
+        name_.text, tuple(attrs_), tuple(params_), kind_, axes_, clauses_, "", join(begin, end)
     )
 
 
