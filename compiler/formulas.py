@@ -100,7 +100,9 @@ def integer(expr: Expr, scope: Scope) -> Poly:
     match expr:
         case Number(value):
             if value.denominator != 1:
-                raise Diagnostic("integer", f"{value} is not an integer", expr.span, "an index or a size is an integer")
+                raise Diagnostic(
+                    "E-INTEGER", f"{value} is not an integer", expr.span, "an index or a size is an integer"
+                )
             return Poly.of(int(value))
         case Pack(name):
             return _named(f"{name}..", scope, expr.span)
@@ -121,7 +123,7 @@ def integer(expr: Expr, scope: Scope) -> Poly:
             return Poly.product([integer(left, scope)] * int(value))
         case Binary("/", _, _):
             advice = "write `//`, which rounds down; `/` divides reals"
-            raise Diagnostic("integer", "`/` in an index or a size", expr.span, advice)
+            raise Diagnostic("E-INTEGER", "`/` in an index or a size", expr.span, advice)
         case Apply("min" | "max", args, ()) if args:
             values = [integer(arg, scope) for arg in args]
             result = values[0]
@@ -133,7 +135,7 @@ def integer(expr: Expr, scope: Scope) -> Poly:
         case Access(tensor, _) if _kind(tensor, scope) == "int":
             return Poly.atom(Entry(tensor, _position(expr, scope)))
         case _:
-            raise Diagnostic("integer", "an integer is wanted here: an index or a size", expr.span, _INTEGERS)
+            raise Diagnostic("E-INTEGER", "an integer is wanted here: an index or a size", expr.span, _INTEGERS)
 
 
 _INTEGERS = "integers are made of indices, sizes, integer attributes and inputs with + - * // % min max"
@@ -141,7 +143,7 @@ _INTEGERS = "integers are made of indices, sizes, integer attributes and inputs 
 
 def _quotient(expr: Expr, a: Poly, b: Poly, divide_by: Callable[[Poly, Poly], Poly]) -> Poly:
     if b == 0:
-        raise Diagnostic("division-by-zero", "this divides by 0", expr.span)
+        raise Diagnostic("E-DIVISION-BY-ZERO", "this divides by 0", expr.span)
     return divide_by(a, b)
 
 
@@ -152,14 +154,14 @@ def _named(name: str, scope: Scope, span: Span) -> Poly:
         scope.used.add(name)
         return Poly.sym(name)
     if name in scope.reals:
-        raise Diagnostic("integer", f"`{name}` is a real attribute, and an integer is wanted here", span, _INTEGERS)
+        raise Diagnostic("E-INTEGER", f"`{name}` is a real attribute, and an integer is wanted here", span, _INTEGERS)
     if name in scope.tensors:
         kind = scope.tensors[name].kind
         if kind == "int" and scope.lifted is not None:
             scope.used.add(name)
             return Poly.atom(Entry(name, scope.lifted))
         advice = f"read an entry: `{name}[...]`" if kind == "int" else _INTEGERS
-        raise Diagnostic("integer", f"`{name}` is a {kind} tensor, and an integer is wanted here", span, advice)
+        raise Diagnostic("E-INTEGER", f"`{name}` is a {kind} tensor, and an integer is wanted here", span, advice)
     raise unknown(name, (*scope.indices, *scope.integers, *scope.tensors), span, "index or size")
 
 
@@ -169,7 +171,7 @@ def _position(expr: Access, scope: Scope) -> tuple[Poly, ...]:
     if len(expr.index) != len(tensor.extents):
         axes = ", ".join(map(str, tensor.extents))
         message = f"`{expr.tensor}` has axes [{axes}] and is read with {len(expr.index)} ind{_plural(expr.index)}"
-        raise Diagnostic("rank", message, expr.span, "one index for each axis; a pack `S..` is one axis")
+        raise Diagnostic("E-RANK", message, expr.span, "one index for each axis; a pack `S..` is one axis")
     return tuple(integer(index, scope) for index in expr.index)
 
 
@@ -197,12 +199,14 @@ def real(expr: Expr, scope: Scope) -> Term:
         case Binary("^", left, right):
             return _power(real(left, scope), right, scope)
         case Binary("//" | "%", _, _):
-            raise Diagnostic("integer", f"`{expr.op}` is for integers", expr.span, "`/` divides reals")
+            raise Diagnostic("E-INTEGER", f"`{expr.op}` is for integers", expr.span, "`/` divides reals")
         case Binary("@", _, _):
-            raise Diagnostic("formula", "`@` belongs in graphs", expr.span, "write the sum: `sum(l) a[i, l] * b[l, j]`")
+            raise Diagnostic(
+                "E-FORMULA", "`@` belongs in graphs", expr.span, "write the sum: `sum(l) a[i, l] * b[l, j]`"
+            )
         case Apply("select", args, ()):
             if len(args) != 3:
-                raise Diagnostic("arity", f"select takes 3 arguments, not {len(args)}", expr.span, _SELECT)
+                raise Diagnostic("E-ARITY", f"select takes 3 arguments, not {len(args)}", expr.span, _SELECT)
             return select(condition(args[0], scope), real(args[1], scope), real(args[2], scope))
         case Apply():
             return _call(expr, scope)
@@ -211,9 +215,9 @@ def real(expr: Expr, scope: Scope) -> Term:
         case Binder():
             return _reduce(expr, scope)
         case Compare() | Logic() | Negation():
-            raise Diagnostic("kind", "a condition where a number is wanted", expr.span, _SELECT)
+            raise Diagnostic("E-KIND", "a condition where a number is wanted", expr.span, _SELECT)
         case _:
-            raise Diagnostic("formula", "this has no meaning in a formula", expr.span)
+            raise Diagnostic("E-FORMULA", "this has no meaning in a formula", expr.span)
 
 
 _SELECT = "write `select(condition, 1, 0)`"
@@ -228,7 +232,7 @@ def _real_name(name: str, scope: Scope, span: Span) -> Term:
     if scope.lifted is None:
         extents = scope.tensors[name].extents
         advice = f"`{name}[]` is the entry of a tensor with no axes" if not extents else f"read an entry: `{name}[...]`"
-        raise Diagnostic("formula", f"`{name}` is a tensor; a formula is about one entry", span, advice)
+        raise Diagnostic("E-FORMULA", f"`{name}` is a tensor; a formula is about one entry", span, advice)
     scope.used.add(name)
     return Read(name, scope.lifted)
 
@@ -238,13 +242,15 @@ def _real_read(expr: Access, scope: Scope) -> Term:
         return _real_name(expr.tensor, scope, expr.span)
     if expr.tensor not in scope.tensors:
         if expr.tensor in scope.reals or expr.tensor in scope.integers:
-            raise Diagnostic("rank", f"`{expr.tensor}` is one number and has no entries", expr.span, "leave out [...]")
+            raise Diagnostic(
+                "E-RANK", f"`{expr.tensor}` is one number and has no entries", expr.span, "leave out [...]"
+            )
         raise unknown(expr.tensor, scope.tensors, expr.span, "tensor")
     if scope.lifted is not None:
         advice = f"write `{expr.tensor}`; an `op` has indices"
-        raise Diagnostic("rank", "a `fn` is written without indices", expr.span, advice)
+        raise Diagnostic("E-RANK", "a `fn` is written without indices", expr.span, advice)
     if scope.tensors[expr.tensor].kind == "bool":
-        raise Diagnostic("kind", "a condition where a number is wanted", expr.span, _SELECT)
+        raise Diagnostic("E-KIND", "a condition where a number is wanted", expr.span, _SELECT)
     return Read(expr.tensor, _position(expr, scope))
 
 
@@ -292,7 +298,7 @@ def _power(base: Term, exponent: Expr, scope: Scope) -> Term:
     if value.denominator == 1:
         if abs(value) > MAX_POWER:
             advice = "write exp(k * log(x)) for a positive x"
-            raise Diagnostic("power", f"an integer power above {MAX_POWER}", exponent.span, advice)
+            raise Diagnostic("E-POWER", f"an integer power above {MAX_POWER}", exponent.span, advice)
         return power(base, int(value))
     return power_real(base, num(value))
 
@@ -301,7 +307,7 @@ def _call(expr: Apply, scope: Scope) -> Term:
     from gradproof.compiler.functions import FUNCTIONS
 
     if expr.kwargs:
-        raise Diagnostic("formula", "a function in a formula takes no attributes", expr.span, "write its formula")
+        raise Diagnostic("E-FORMULA", "a function in a formula takes no attributes", expr.span, "write its formula")
     found = FUNCTIONS.get(expr.fn)
     definition = None if found else scope.functions(expr.fn)
     if found is None and definition is None:
@@ -309,7 +315,9 @@ def _call(expr: Apply, scope: Scope) -> Term:
     arity = found.arity if found else len(definition.params) if definition else 0
     if len(expr.args) != arity:
         wanted = f"{arity} argument{'' if arity == 1 else 's'}"
-        raise Diagnostic("arity", f"`{expr.fn}` takes {wanted}, not {len(expr.args)}", expr.span, _binder_advice(expr))
+        raise Diagnostic(
+            "E-ARITY", f"`{expr.fn}` takes {wanted}, not {len(expr.args)}", expr.span, _binder_advice(expr)
+        )
     args = tuple(real(arg, scope) for arg in expr.args)
     return call(expr.fn, *args) if definition is None else _unfold(definition, args, expr)
 
@@ -322,7 +330,7 @@ def _unfold(definition: OpDef, args: tuple[Term, ...], expr: Apply) -> Term:
     """A `fn` inside a formula stands for its own formula."""
     body = definition.forward.body
     if definition.attrs or isinstance(body, Cond) or any(p.axes != definition.output.axes for p in definition.params):
-        raise Diagnostic("formula", f"`{expr.fn}` is no plain `fn`: a formula can't call it", expr.span)
+        raise Diagnostic("E-FORMULA", f"`{expr.fn}` is no plain `fn`: a formula can't call it", expr.span)
     table = {param.name: arg for param, arg in zip(definition.params, args, strict=True)}
     return replace_reads(body, lambda read: table[read.tensor])
 
@@ -343,7 +351,7 @@ def condition(expr: Expr, scope: Scope) -> Cond:
             raise unknown(tensor, scope.tensors, expr.span, "tensor")
         case _:
             advice = "compare it with something, or read a bool input"
-            raise Diagnostic("kind", "a number where a condition is wanted", expr.span, advice)
+            raise Diagnostic("E-KIND", "a number where a condition is wanted", expr.span, advice)
 
 
 def _compare(op: str, left: Expr, right: Expr, scope: Scope) -> Cond:
@@ -351,7 +359,7 @@ def _compare(op: str, left: Expr, right: Expr, scope: Scope) -> Cond:
         if isinstance(side, Compare | Logic | Negation) or (
             isinstance(side, Access) and _kind(side.tensor, scope) == "bool"
         ):
-            raise Diagnostic("kind", "conditions are not compared", side.span, "write `and`, `or`, `not`")
+            raise Diagnostic("E-KIND", "conditions are not compared", side.span, "write `and`, `or`, `not`")
     if is_integer(left, scope) and is_integer(right, scope):
         return _compare_integers(op, integer(left, scope), integer(right, scope))
     a, b = real(left, scope), real(right, scope)
@@ -417,7 +425,7 @@ def _hoist(expr: Binder, bound: list[tuple[str, str, Poly]], guard: Cond) -> lis
         if expr.kind in ("max", "min") and len(places) > 1:
             names = " and ".join(bound[k][0] for k in places)
             message = f"the guard of this {expr.kind} ties {names} together"
-            raise Diagnostic("guard", message, expr.span, "use one index, or give each index its own guard")
+            raise Diagnostic("E-GUARD", message, expr.span, "use one index, or give each index its own guard")
         last = max(places, default=0)
         guards[last] = both(guards[last], part)
     return guards

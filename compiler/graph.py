@@ -118,12 +118,12 @@ class SizeClaim:
 class Bound:
     """`assume`/`ensure` of an entrywise relation between values: `left rel right` for every entry after broadcasting.
 
-    left and right are node ids, Δ names or rationals.
+    left and right are node ids, Δ names, rationals or sizes (`label < C`).
     """
 
-    left: int | str | Fraction
+    left: int | str | Fraction | Poly
     rel: str  # "<", "<=" or "=="; written > and >= are turned round, != is "!="
-    right: int | str | Fraction
+    right: int | str | Fraction | Poly
     span: Span
     text: str
 

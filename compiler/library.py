@@ -95,7 +95,7 @@ def collect(items: Iterable[Item], library: Library, warn: Callable[[Diagnostic]
         if isinstance(item, Fn | Op):
             if item.name in library.overloads and item.name not in groups:
                 message = f"`{item.name}` hides an operator of the same name"
-                warn(Diagnostic("shadowed", message, item.span, "every call in this program now means this one"))
+                warn(Diagnostic("W-SHADOWED", message, item.span, "every call in this program now means this one"))
             groups[item.name] = _joined(groups.get(item.name, ()), define(item, function, warn))
     return library.with_ops(groups).with_infix(signs)
 
@@ -106,7 +106,7 @@ def _joined(group: tuple[OpDef, ...], op: OpDef) -> tuple[OpDef, ...]:
         return (op,)
     if any(_pattern(op) == _pattern(other) for other in group):
         message = f"`{op.name}` is defined twice with the same attributes and inputs"
-        raise Diagnostic("duplicate", message, op.span, "rename one of them")
+        raise Diagnostic("E-DUPLICATE", message, op.span, "rename one of them")
     taken = {other.name for other in group}
     short = f"{op.name}[{', '.join(a.name for a in op.attrs)}]" if op.attrs else ""
     unique = short if short and short not in taken else f"{short or op.name}({signature(op.params)})"

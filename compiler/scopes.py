@@ -67,7 +67,7 @@ def unknown(name: str, known: Iterable[str], span: Span, what: str = "name") -> 
 
     close = get_close_matches(name, sorted(set(known)), n=3)
     advice = f"did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else ""
-    return Diagnostic("unknown-name", f"unknown {what} `{name}`", span, advice)
+    return Diagnostic("E-UNKNOWN-NAME", f"unknown {what} `{name}`", span, advice)
 
 
 def chain(expr: Expr, signs: tuple[str, ...]) -> list[tuple[str, Expr]]:
@@ -112,7 +112,7 @@ def check_depth(expr: Expr) -> None:
         node, depth = stack.pop()
         if depth > MAX_DEPTH:
             message = f"this formula is nested more than {MAX_DEPTH} deep"
-            raise Diagnostic("too-deep", message, node.span, "name its parts with `let`")
+            raise Diagnostic("E-TOO-DEEP", message, node.span, "name its parts with `let`")
         if isinstance(node, Binary):
             row = ("+", "-") if node.op in ("+", "-") else ("*", "/") if node.op in ("*", "/") else ()
             if row:
@@ -130,12 +130,14 @@ def written(index: Name | Pack | BoundIndex) -> str:
 def check_index(name: str, scope: Scope, span: Span, siblings: Iterable[str] = ()) -> None:
     """Refuse an index with a name that means something else; warn of one that hides another index."""
     if name in siblings:
-        raise Diagnostic("duplicate", f"the index `{name}` is given twice", span)
+        raise Diagnostic("E-DUPLICATE", f"the index `{name}` is given twice", span)
     if name in scope.integers or name in scope.reals or name in scope.tensors:
         what = "a size or attribute" if name in scope.integers or name in scope.reals else "a tensor"
-        raise Diagnostic("name-clash", f"`{name}` is {what} here, so it can't be an index", span, "take another letter")
+        raise Diagnostic(
+            "E-NAME-CLASH", f"`{name}` is {what} here, so it can't be an index", span, "take another letter"
+        )
     if name in scope.indices:
-        scope.warn(Diagnostic("shadowed", f"the index `{name}` hides the one outside", span, "take another letter"))
+        scope.warn(Diagnostic("W-SHADOWED", f"the index `{name}` hides the one outside", span, "take another letter"))
 
 
 def bare_reads(name: str, exprs: Iterable[Expr], scope: Scope) -> Iterator[Poly]:
@@ -157,4 +159,4 @@ def extent_of(name: str, exprs: Iterable[Expr], scope: Scope, span: Span) -> Pol
     for limit in bare_reads(name, exprs, scope):
         return limit
     message = f"how far `{name}` runs can't be seen: no axis is read at `{name}` alone"
-    raise Diagnostic("extent", message, span, f"say it: `{name} < n`")
+    raise Diagnostic("E-EXTENT", message, span, f"say it: `{name} < n`")

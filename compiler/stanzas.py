@@ -75,7 +75,7 @@ class _Signature:
 def _fn_signature(stanza: Fn) -> _Signature:
     axes = (Axis(Poly.sym(LIFTED), LIFTED),)
     if not stanza.params:
-        raise Diagnostic("arity", f"`fn {stanza.name}` has no input", stanza.span, "write a constant as an `op`")
+        raise Diagnostic("E-ARITY", f"`fn {stanza.name}` has no input", stanza.span, "write a constant as an `op`")
     params = tuple(Param(name, "real", axes) for name in stanza.params)
     attrs = tuple(map(_attribute, stanza.attrs))
     _check_names(stanza, attrs, params, frozenset())
@@ -87,7 +87,7 @@ def _op_signature(stanza: Op) -> _Signature:
     ints = frozenset(a.name for a in attrs if a.kind == "int")
     if stanza.result_kind == "int":
         advice = "an operator's result is real or bool; integers are inputs"
-        raise Diagnostic("kind", f"`{stanza.name}` has an integer result", stanza.span, advice)
+        raise Diagnostic("E-KIND", f"`{stanza.name}` has an integer result", stanza.span, advice)
     declared = [axis for param in stanza.params for axis in param.axes] + list(stanza.result)
     sizes = frozenset(name for axis in declared for name in _sizes(axis)) - ints
     scope = Scope(sizes | ints, frozenset(a.name for a in attrs if a.kind == "real"), {}, _no_function, _nothing)
@@ -133,10 +133,12 @@ def _attribute(declared: AttrDecl) -> Attr:
         return Attr(declared.name, declared.kind)
     value = constant(declared.default)
     if value is None:
-        raise Diagnostic("attribute", f"the default of `{declared.name}` is not a number", declared.default.span)
+        raise Diagnostic("E-ATTRIBUTE", f"the default of `{declared.name}` is not a number", declared.default.span)
     if declared.kind == "int" and value.denominator != 1:
         advice = f"write `{declared.name}: real = ...`"
-        raise Diagnostic("attribute", f"`{declared.name}` is an integer, {value} is not", declared.default.span, advice)
+        raise Diagnostic(
+            "E-ATTRIBUTE", f"`{declared.name}` is an integer, {value} is not", declared.default.span, advice
+        )
     return Attr(declared.name, declared.kind, Fraction(value))
 
 
@@ -149,12 +151,12 @@ def _check_names(stanza: Fn | Op, attrs: tuple[Attr, ...], params: tuple[Param, 
     for name, what in [*((a.name, "an attribute") for a in attrs), *((p.name, "an input") for p in params)]:
         if name in taken:
             message = f"`{name}` is {taken[name]} in this stanza, so it can't be {what}"
-            raise Diagnostic("name-clash", message, spans.get(name, stanza.span), "take another name")
+            raise Diagnostic("E-NAME-CLASH", message, spans.get(name, stanza.span), "take another name")
         taken[name] = what
     for name in sorted(sizes):
         if name in taken and taken[name] != "an attribute":
             message = f"`{name}` is {taken[name]} in this stanza, so it can't be a size"
-            raise Diagnostic("name-clash", message, spans.get(name, stanza.span), "take another name")
+            raise Diagnostic("E-NAME-CLASH", message, spans.get(name, stanza.span), "take another name")
 
 
 @dataclass(slots=True)
@@ -194,7 +196,7 @@ class _Stanza:
             self.take(clause)
         if self.forward is None:
             advice = f"write what it means: `{OUTPUT} = ...`" if self.lifted else f"write `{OUTPUT}[...] = ...`"
-            raise Diagnostic("no-definition", f"`{stanza.name}` has no definition", stanza.span, advice)
+            raise Diagnostic("E-NO-DEFINITION", f"`{stanza.name}` has no definition", stanza.span, advice)
         self.report_unused()
         return OpDef(
             stanza.name,
@@ -232,7 +234,7 @@ class _Stanza:
                 self.add_definition(equation)
             case Runs(lets, equation, span):
                 if self.runs_written:
-                    raise Diagnostic("duplicate", "`runs` is written twice", span)
+                    raise Diagnostic("E-DUPLICATE", "`runs` is written twice", span)
                 for let in lets:
                     self.add_let(let)
                 self.runs_written = True
@@ -257,13 +259,15 @@ class _Stanza:
             self.domain.append(meaning)
         else:
             advice = "write `where ...`: a domain of real inputs"
-            raise Diagnostic("kind", "a `require` is about sizes, attributes and integer inputs", cond.span, advice)
+            raise Diagnostic("E-KIND", "a `require` is about sizes, attributes and integer inputs", cond.span, advice)
 
     def add_let(self, equation: Equation) -> None:
         name = equation.target
         known = {*self.scope.tensors, *self.scope.integers, *self.scope.reals, *self.lets, *_RESERVED}
         if name in known or name in {TANGENT + p.name for p in self.signature.params}:
-            raise Diagnostic("name-clash", f"`{name}` already means something here", equation.span, "take another name")
+            raise Diagnostic(
+                "E-NAME-CLASH", f"`{name}` already means something here", equation.span, "take another name"
+            )
         scope = self.let_scope()
         if self.lifted:
             axes: tuple[Axis, ...] = (Axis(Poly.sym(LIFTED), LIFTED),)
@@ -294,7 +298,7 @@ class _Stanza:
         equation = clause.equation
         if clause.kind == "jvp":
             if self.jvp is not None:
-                raise Diagnostic("duplicate", "`jvp` is written twice", clause.span)
+                raise Diagnostic("E-DUPLICATE", "`jvp` is written twice", clause.span)
             self.check_differentiable(clause.span)
             target = OUTPUT if equation.target == OUTPUT else TANGENT + OUTPUT
             output = self.expect_output(equation, target)
@@ -308,16 +312,16 @@ class _Stanza:
         if not param.differentiable:
             why = "`const`" if param.const else f"{param.kind}"
             advice = "a gradient is for real inputs; leave this rule out"
-            raise Diagnostic("vjp", f"`{param.name}` is {why}: it has no gradient", equation.span, advice)
+            raise Diagnostic("E-VJP", f"`{param.name}` is {why}: it has no gradient", equation.span, advice)
         if param.name in self.vjps:
-            raise Diagnostic("duplicate", f"`vjp {param.name}` is written twice", clause.span)
+            raise Diagnostic("E-DUPLICATE", f"`vjp {param.name}` is written twice", clause.span)
         self.check_differentiable(clause.span)
         cotangent = {COTANGENT: _tensor(self.signature.output)}
         self.vjps[param.name] = self.equation(equation, param, self.rule_scope().reading(cotangent))
 
     def check_differentiable(self, span: Span) -> None:
         if self.signature.output.kind != "real":
-            raise Diagnostic("vjp", f"`{self.stanza.name}` is boolean: it has no derivative", span, "leave this out")
+            raise Diagnostic("E-VJP", f"`{self.stanza.name}` is boolean: it has no derivative", span, "leave this out")
 
     def rule_scope(self) -> Scope:
         """What written rules, `runs` and `at` may read besides the inputs: the output and the intermediates."""
@@ -330,7 +334,7 @@ class _Stanza:
     def expect_output(self, equation: Equation, target: str) -> Param:
         if equation.target != target:
             message = f"this defines `{equation.target}`, and the output is called `{target}`"
-            raise Diagnostic("target", message, equation.span, f"write `{target}` on the left")
+            raise Diagnostic("E-TARGET", message, equation.span, f"write `{target}` on the left")
         return self.signature.output
 
     def within(self, scope: Scope) -> Scope:
@@ -340,7 +344,7 @@ class _Stanza:
     def left_names(self, equation: Equation, scope: Scope) -> tuple[str, ...]:
         if equation.indices is None:
             advice = f"write `{equation.target}[...] = ...`, with nothing in the brackets for a tensor with no axes"
-            raise Diagnostic("rank", f"`{equation.target}` is written without indices", equation.span, advice)
+            raise Diagnostic("E-RANK", f"`{equation.target}` is written without indices", equation.span, advice)
         names: list[str] = []
         for index in equation.indices:
             name = written(index)
@@ -355,7 +359,7 @@ class _Stanza:
         if self.lifted:
             if equation.indices is not None and equation.indices != ():
                 advice = f"write `{equation.target} = ...`; an `op` has indices"
-                raise Diagnostic("rank", "a `fn` is written without indices", equation.span, advice)
+                raise Diagnostic("E-RANK", "a `fn` is written without indices", equation.span, advice)
             names: tuple[str, ...] = (LIFTED_INDEX,)
         else:
             names = self.left_names(equation, scope)
@@ -370,14 +374,14 @@ class _Stanza:
         if len(indices) != len(target.axes):
             axes = ", ".join(str(axis.extent) for axis in target.axes)
             message = f"`{equation.target}` has axes [{axes}] and {len(indices)} on the left"
-            raise Diagnostic("rank", message, equation.span, "one index for each axis; a pack `S..` is one axis")
+            raise Diagnostic("E-RANK", message, equation.span, "one index for each axis; a pack `S..` is one axis")
         for index, axis in zip(indices, target.axes, strict=True):
             if axis.pack is not None and not isinstance(index, Pack):
                 advice = f"write `{index.name}..`"
-                raise Diagnostic("rank", f"`{index.name}` stands at the pack `{axis.pack}`", index.span, advice)
+                raise Diagnostic("E-RANK", f"`{index.name}` stands at the pack `{axis.pack}`", index.span, advice)
             if axis.pack is None and isinstance(index, Pack):
                 message = f"`{index.name}..` stands at the single axis `{axis.extent}`"
-                raise Diagnostic("rank", message, index.span, f"write `{index.name}`")
+                raise Diagnostic("E-RANK", message, index.span, f"write `{index.name}`")
 
     def quantify(self, exprs: list[Expr], scope: Scope) -> Scope:
         """A condition holds for all the indices that it reads tensors at: give these their names."""
@@ -405,16 +409,16 @@ class _Stanza:
             if param.name not in used:
                 span = self.signature.spans.get(param.name, self.stanza.span)
                 message = f"the input `{param.name}` of `{self.stanza.name}` is never read"
-                self.warn(Diagnostic("unused", message, span, "leave it out"))
+                self.warn(Diagnostic("W-UNUSED", message, span, "leave it out"))
         sizes = {n for p in (*self.signature.params, self.signature.output) for a in p.axes for n in _symbols(a)}
         for attr in self.stanza.attrs:
             if attr.name not in used and attr.name not in sizes:
                 message = f"the attribute `{attr.name}` of `{self.stanza.name}` is never used"
-                self.warn(Diagnostic("unused", message, attr.span, "leave it out"))
+                self.warn(Diagnostic("W-UNUSED", message, attr.span, "leave it out"))
         for name in self.lets:
             if name not in used:
                 message = f"the intermediate `{name}` of `{self.stanza.name}` is never read"
-                self.warn(Diagnostic("unused", message, self.lets[name].span, "leave it out"))
+                self.warn(Diagnostic("W-UNUSED", message, self.lets[name].span, "leave it out"))
 
 
 def _symbols(axis: Axis) -> frozenset[str]:
