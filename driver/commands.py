@@ -110,5 +110,3 @@ def _format(text: Text, only_check: bool) -> bool:
         Path(text.path).write_text(printed, encoding="utf-8")
         print(f"reformatted {text.path}")
     return printed != source.text
-
-

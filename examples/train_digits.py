@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
-
 import gradproof as gp
+import numpy as np
 
 HERE = Path(__file__).parent
 TRAIN, EPOCHS, BATCH, RATE, MOMENTUM = 1437, 30, 32, 0.1, 0.9

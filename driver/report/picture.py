@@ -15,7 +15,9 @@ def dot(graphs: Sequence[Graph]) -> str:
     lines = ["digraph gradproof {", "  rankdir=TB; node [shape=box, fontname=monospace];"]
     for number, graph in enumerate(graphs):
         lines += [f"  subgraph cluster_{number} {{", f"    label={_quoted(graph.name)};"]
-        lines += [f"    {_id(number, key)} [label={_quoted(label)}{_dot_shape(kind)}];" for key, label, kind in boxes(graph)]
+        lines += [
+            f"    {_id(number, key)} [label={_quoted(label)}{_dot_shape(kind)}];" for key, label, kind in boxes(graph)
+        ]
         lines += [f"    {_id(number, a)} -> {_id(number, b)};" for a, b in arrows(graph)]
         lines.append("  }")
     return "\n".join([*lines, "}"])
@@ -66,10 +68,10 @@ def _data(graph: Graph) -> dict[str, Any]:
         "dims": [
             {"name": d.name, "lower": d.lower, "value": None if d.value is None else str(d.value)} for d in graph.dims
         ],
-        "inputs": [{"id": n.id, "name": n.name, "dtype": n.type.dtype, "shape": _shape(n.type.shape)} for n in graph.gamma],
-        "environment": [
-            {"name": e.name, "dtype": e.type.dtype, "shape": _shape(e.type.shape)} for e in graph.delta
+        "inputs": [
+            {"id": n.id, "name": n.name, "dtype": n.type.dtype, "shape": _shape(n.type.shape)} for n in graph.gamma
         ],
+        "environment": [{"name": e.name, "dtype": e.type.dtype, "shape": _shape(e.type.shape)} for e in graph.delta],
         "nodes": [
             {
                 "id": node.id,

@@ -75,7 +75,8 @@ def _subject(subject: Subject) -> Iterator[str]:
 def _row(verdicts: Iterable[Verdict], label: str) -> str:
     verdicts = tuple(verdicts)
     answers = [answer for answer in ("refuted", "unknown", "proved") if any(v.answer == answer for v in verdicts)]
-    scopes, means = (" | ".join(dict.fromkeys(filter(None, texts))) for texts in zip(*((v.scope, v.by) for v in verdicts)))
+    scopes = " | ".join(dict.fromkeys(v.scope for v in verdicts if v.scope))
+    means = " | ".join(dict.fromkeys(v.by for v in verdicts if v.by))
     milliseconds = 1000 * sum(v.seconds for v in verdicts)
     return f"{'/'.join(answers):8} {label:10} {scopes}; by {means}; {milliseconds:.1f} ms"
 
@@ -87,7 +88,8 @@ def _counterexample(point: Counterexample) -> Iterator[str]:
         yield f"    {name} = {show_value(value)}"
     yield f"    expected {point.expected}"
     yield f"    got      {point.got}"
-    yield f"  {'replayed through the runtime' if point.replayed else 'not replayed'}{': ' + point.note if point.note else ''}"
+    replayed = "replayed through the runtime" if point.replayed else "not replayed"
+    yield f"  {replayed}{': ' + point.note if point.note else ''}"
 
 
 def _indent(text: str, width: int) -> str:
