@@ -9,22 +9,18 @@ the derivative away from the boundaries of `select` and the ties of max and min;
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from gradproof.compiler.dims import FloorDiv, Mod, Poly
+from gradproof.compiler.dims import Entry, FloorDiv, Max, Min, Mod, Poly
 from gradproof.compiler.functions import FUNCTIONS, nonzero
 from gradproof.compiler.terms import (
-    FALSE,
-    ONE,
     TRUE,
     ZERO,
     Add,
     And,
-    BoolRead,
     Call,
     Cond,
-    IntCmp,
     Mul,
-    Not,
     Num,
     Or,
     Pow,
@@ -34,11 +30,10 @@ from gradproof.compiler.terms import (
     Select,
     Size,
     Term,
-    Truth,
     add,
     both,
+    children,
     divide,
-    either,
     fresh,
     indicator,
     int_eq,
@@ -111,83 +106,78 @@ def _apart(term: Reduce) -> Term:
     return Reduce(term.kind, other, term.extent, guard, substitute(term.body, rename))
 
 
-def defined(term: Term) -> Cond:
-    """Where the term has a value, as a condition; a `forall` over bound indices is an empty-sum condition.
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A condition that must hold for a term to be defined: for all `binders` (index, extent) where `path` holds.
 
-    "for all i: c(i)" is written `sum_i [not c(i)] == 0`, so that conditions need no quantifier.
+    `path` collects guards and the conditions of the selections that lead to the place; the free indices are the
+    formula's own. `why` says in words what is applied there. With `exists`, the condition must hold for some value of
+    the last binder instead (an optimum over a range that must not be empty).
     """
-    match term:
-        case Num():
-            return TRUE
-        case Size() | Read():
-            return both(*(_integer_defined(p) for p in polys(term)))
-        case Add(args) | Mul(args):
-            return both(*map(defined, args))
-        case Pow(base, exponent):
-            return both(defined(base), nonzero(base) if exponent < 0 else TRUE)
-        case Call(fn, args):
-            return both(*map(defined, args), FUNCTIONS[fn].domain(*args))
+
+    binders: tuple[tuple[str, Poly], ...]
+    path: tuple[Cond, ...]
+    cond: Cond
+    why: str
+    exists: bool = False
+
+
+def requirements(term: Term | Cond) -> list[Requirement]:
+    """Everything that the term needs to be defined; it is defined where all of them hold."""
+    out: list[Requirement] = []
+    _require(term, (), (), out)
+    return out
+
+
+def _require(
+    node: Term | Cond, binders: tuple[tuple[str, Poly], ...], path: tuple[Cond, ...], out: list[Requirement]
+) -> None:
+    def need(cond: Cond, why: str) -> None:
+        if cond != TRUE:
+            out.append(Requirement(binders, path, cond, why))
+
+    for poly in polys(node):
+        for divisor in _divisors(poly):
+            need(negate(int_eq(divisor, 0)), "division of integers")
+    match node:
         case Select(cond, then, other):
-            there, elsewhere = defined(then), defined(other)
-            chosen = both(either(negate(cond), there), either(cond, elsewhere))
-            return both(defined_cond(cond), there if there == elsewhere else chosen)
+            _require(cond, binders, path, out)
+            _require(then, binders, (*path, cond), out)
+            _require(other, binders, (*path, negate(cond)), out)
         case Reduce(kind, var, extent, guard, body):
-            inside = both(defined_cond(guard), either(negate(guard), defined(body)))
-            everywhere = for_all(var, extent, inside)
+            new = fresh(var)
+            apart = {var: Poly.sym(new)}
+            guard, body = substitute_cond(guard, apart), substitute(body, apart)
+            inner = (*binders, (new, extent))
+            _require(guard, inner, path, out)
             if kind in ("max", "min"):
-                return both(everywhere, negate(for_all(var, extent, negate(guard))))
-            return everywhere
-
-
-def defined_cond(cond: Cond) -> Cond:
-    """Where the condition has a truth value (its parts are read from left to right, as `and` and `or` do)."""
-    match cond:
-        case IntCmp(_, poly):
-            return _integer_defined(poly)
-        case BoolRead(_, index):
-            return both(*map(_integer_defined, index))
-        case RealCmp(_, a, b):
-            return both(defined(a), defined(b))
-        case Not(arg):
-            return defined_cond(arg)
+                out.append(Requirement(inner, path, guard, f"{kind} of nothing", exists=True))
+            _require(body, inner, path if guard == TRUE else (*path, guard), out)
         case And(args) | Or(args):
-            result, before = TRUE, TRUE
+            # Read from left to right: a later part is reached where the earlier ones have not decided.
             for arg in args:
-                result = both(result, either(negate(before), defined_cond(arg)))
-                before = both(before, arg if isinstance(cond, And) else negate(arg))
-            return result
-        case Truth():
-            return TRUE
+                _require(arg, binders, path, out)
+                path = (*path, arg if isinstance(node, And) else negate(arg))
+        case _:
+            for child in children(node):
+                _require(child, binders, path, out)
+    match node:
+        case Pow(base, exponent) if exponent < 0:
+            need(nonzero(base), "division by 0")
+        case Call(fn, args):
+            need(FUNCTIONS[fn].domain(*args), f"{fn} outside its domain")
 
 
-def for_all(var: str, extent: Poly, cond: Cond) -> Cond:
-    """`cond` for all 0 <= var < extent, as a condition."""
-    if cond == TRUE:
-        return TRUE
-    if var not in _free(cond):
-        empty = IntCmp(">=", -extent) if extent.constant is None else Truth(extent.constant <= 0)
-        return either(empty, cond)
-    return RealCmp("==", total(var, extent, indicator(negate(cond))), ZERO)
-
-
-def quantified(cond: Cond) -> tuple[str, Poly, Cond] | None:
-    """(var, extent, inner) where the condition was made by `for_all`; otherwise None."""
-    match cond:
-        case RealCmp("==", Reduce("sum", var, extent, Truth(True), Select(inner, then, other)), zero):
-            if then == ONE and other == ZERO and zero == ZERO:
-                return var, extent, negate(inner)
-    return None
-
-
-def _free(cond: Cond) -> frozenset[str]:
-    from gradproof.compiler.terms import free_symbols
-
-    return free_symbols(cond)
-
-
-def _integer_defined(poly: Poly) -> Cond:
-    conds: list[Cond] = []
-    for atom in poly.atoms:
-        if isinstance(atom, FloorDiv | Mod):
-            conds += [_integer_defined(atom.num), _integer_defined(atom.den), negate(int_eq(atom.den, 0))]
-    return FALSE if FALSE in conds else both(*conds)
+def _divisors(poly: Poly) -> list[Poly]:
+    found: list[Poly] = []
+    for one in poly.atoms:
+        match one:
+            case FloorDiv(a, b) | Mod(a, b):
+                found += [*_divisors(a), *_divisors(b), b]
+            case Min(a, b) | Max(a, b):
+                found += [*_divisors(a), *_divisors(b)]
+            case Entry(_, index):
+                found += [d for p in index for d in _divisors(p)]
+            case _:
+                pass
+    return found

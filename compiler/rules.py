@@ -18,12 +18,16 @@ from gradproof.compiler.terms import (
     ZERO,
     Call,
     Cond,
+    Read,
     RealCmp,
     Reduce,
     Select,
     Term,
     add,
+    free_symbols,
+    mul,
     replace_reads,
+    select,
     substitute,
     tensors,
     walk,
@@ -69,6 +73,13 @@ def unfolded(op: OpDef, term: Term) -> Term:
     return inline(term, meaning(op))
 
 
+def meaning_of(op: OpDef) -> Term:
+    """The definition's right-hand side, with the intermediates that it reads replaced by what they mean."""
+    if isinstance(op.forward.body, Cond):
+        raise ValueError(f"{op.name} is boolean: it has no real value")
+    return inline(op.forward.body, {f.target: (f.indices, f.body) for f in op.lets if not isinstance(f.body, Cond)})
+
+
 def has_kinks(term: Term | Cond) -> bool:
     """Whether the calculus meets a condition on real values, or a function with a kink, in the term."""
     for node in walk(term):
@@ -86,20 +97,35 @@ def has_kinks(term: Term | Cond) -> bool:
 
 def kinked(op: OpDef) -> bool:
     """Whether the meaning has kinks in the differentiable inputs (conservatively)."""
-    return not isinstance(op.forward.body, Cond) and bool(op.differentiable) and has_kinks(op.forward.body)
+    return bool(op.differentiable) and has_kinks(meaning_of(op))
 
 
 def derived_jvp(op: OpDef, inputs: tuple[Param, ...] | None = None) -> Term:
     """The calculus's derivative of the meaning with respect to `inputs` (all differentiable ones by default)."""
     chosen = op.differentiable if inputs is None else inputs
-    if isinstance(op.forward.body, Cond):
-        raise ValueError(f"{op.name} is boolean: it has no derivative")
-    return derivative(op.forward.body, {p.name: TANGENT + p.name for p in chosen})
+    smooth = derivative(meaning_of(op), {p.name: TANGENT + p.name for p in chosen})
+    for kink in reversed(op.kinks):
+        if not _entrywise(op, kink.cond, chosen):
+            continue  # it does not define the rule; KINK still checks it
+        declared = add(*(mul(kink.value, Read(TANGENT + p.name, _entry(op))) for p in chosen))
+        smooth = select(kink.cond, declared, smooth)
+    return smooth
+
+
+def _entry(op: OpDef) -> tuple[Poly, ...]:
+    """The output's index, as a position: a declared kink value is the coefficient of the same entry of each input."""
+    return tuple(Poly.sym(name) for name in op.forward.indices)
 
 
 def extents(param: Param) -> tuple[Poly, ...]:
     """The extents of the parameter's axes."""
     return tuple(axis.extent for axis in param.axes)
+
+
+def _entrywise(op: OpDef, cond: Cond, chosen: tuple[Param, ...]) -> bool:
+    """Whether the condition speaks of one entry of the output and of the same entry of every input."""
+    known = {*op.forward.indices, *op.sizes, *op.int_attrs}
+    return free_symbols(cond) <= known and all(extents(p) == op.forward.extents for p in chosen)
 
 
 def transposed_vjp(op: OpDef, vjp: Formula, param: Param) -> Term:
@@ -117,7 +143,8 @@ def transposed_vjp(op: OpDef, vjp: Formula, param: Param) -> Term:
 @lru_cache(maxsize=4096)
 def rules_of(op: OpDef) -> RuleSet:
     """The rule set of an operator; transpose.NotLinear where a written rule is not linear in its (co)tangent."""
-    forward = Computation(_needed(op, op.runs), op.runs) if op.runs else Computation((), op.forward)
+    runs = op.runs or op.forward
+    forward = Computation(_needed(op, runs), runs)
     if not op.differentiable:
         return RuleSet(op, forward, None, ())
     written = {f.target: f for f in op.vjps}

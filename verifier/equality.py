@@ -27,7 +27,6 @@ from gradproof.compiler.terms import (
     both,
     either,
     in_range,
-    int_ge,
     mul,
     negate,
     num,
@@ -41,6 +40,7 @@ from gradproof.verifier.normal import (
     Guard,
     Monomial,
     Normalizer,
+    NotGeneric,
     Number,
     TooLarge,
     accumulate,
@@ -62,14 +62,19 @@ class Equal:
 
 
 def equal(
-    left: Term, right: Term, context: Context, facts: Sequence[Cond] = (), timeout: float = 10.0, solver: bool = True
+    left: Term,
+    right: Term,
+    context: Context,
+    facts: Sequence[Cond] = (),
+    timeout: float = 10.0,
+    generic: bool = False,
 ) -> Equal:
     """Whether left = right at every point where both are defined, for all sizes that the context allows.
 
     `facts` are conditions on reals that hold there (the declared domain, say). Free indices range over
-    `context.ranges`. `solver` allows Z3 for what the normal form leaves.
+    `context.ranges`. `generic` asks only for points where no two compared reals are equal (no ties).
     """
-    work = Normalizer(context)
+    work = Normalizer(context, generic)
     try:
         form = plus(work.form(left), scaled(work.form(right), -1))
         form = work.canonical(form)
@@ -78,12 +83,12 @@ def equal(
         form = _cleared(form, work)
         if not form:
             return Equal(True, "normal form", frozenset(work.trace.cancelled))
-        if solver:
-            form = _same_regions(form, work, timeout)
-            if form:
-                form = _same_cases(form, work, facts, timeout)
+        form = _same_regions(form, work, timeout)
+        form = _same_cases(form, work, facts, timeout) if form else form
         if not form:
             return Equal(True, "normal form + z3", frozenset(work.trace.cancelled))
+    except NotGeneric as error:
+        return Equal(False, "", frozenset(), str(error))
     except TooLarge as error:
         return Equal(False, "", frozenset(), f"the normal form is too large: {error}")
     return Equal(False, "", frozenset(), f"{len(form)} terms of the difference remain", len(form))
@@ -205,11 +210,11 @@ def _same_regions(form: Form, work: Normalizer, timeout: float) -> Form:
         else:
             groups.append((monomial, [(monomial, _Region(coefficient, _region(monomial.binders, monomial.guards)))]))
     left: Form = {}
-    for reference, members in groups:
+    for _, members in groups:
         regions = [region for _, region in members]
-        if len(members) > 1 and len(members) <= 8 and _cancel(reference, regions, work.context, timeout):
+        if len(members) > 1 and len(members) <= 8 and _cancel(regions, work.context, timeout):
             continue
-        if len(members) == 1 and _empty(regions[0].cond, reference, work.context, timeout):
+        if len(members) == 1 and _empty(regions[0].cond, work.context, timeout):
             continue
         accumulate(left, {m: region.coefficient for m, region in members})
     return left
@@ -220,13 +225,7 @@ def _region(binders: Sequence[Binder], guards: frozenset[Guard]) -> Cond:
     return both(*ranges, *(IntCmp(rel, p) for rel, p in sorted(guards, key=str)))
 
 
-def _known(reference: Monomial, context: Context) -> list[Cond]:
-    facts: list[Cond] = [int_ge(Poly.sym(s), low) for s, low in context.lower.items()]
-    facts += [in_range(Poly.sym(v), e) for v, e in context.ranges.items()]
-    return [*facts, *context.facts]
-
-
-def _cancel(reference: Monomial, regions: list[_Region], context: Context, timeout: float) -> bool:
+def _cancel(regions: list[_Region], context: Context, timeout: float) -> bool:
     """Whether the coefficients of the regions that hold add up to 0, at every index."""
     from gradproof.verifier.smt import prove_int
 
@@ -235,13 +234,13 @@ def _cancel(reference: Monomial, regions: list[_Region], context: Context, timeo
         if sum(r.coefficient for r, on in zip(regions, pattern, strict=True) if on) != 0:
             bad.append(both(*(r.cond if on else negate(r.cond) for r, on in zip(regions, pattern, strict=True))))
     goal = both(*(negate(b) for b in bad))
-    return prove_int(goal, _known(reference, context), timeout).answer == "proved"
+    return prove_int(goal, context.known(goal), timeout).answer == "proved"
 
 
-def _empty(cond: Cond, reference: Monomial, context: Context, timeout: float) -> bool:
+def _empty(cond: Cond, context: Context, timeout: float) -> bool:
     from gradproof.verifier.smt import prove_int
 
-    return prove_int(negate(cond), _known(reference, context), timeout).answer == "proved"
+    return prove_int(negate(cond), context.known(cond), timeout).answer == "proved"
 
 
 def _aligned(reference: Monomial, other: Monomial, work: Normalizer) -> Cond | None:

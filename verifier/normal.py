@@ -62,6 +62,10 @@ class TooLarge(ArithmeticError):
     """The expansion grew beyond what is worth comparing."""
 
 
+class NotGeneric(ArithmeticError):
+    """Points away from ties were asked for, and there may be none."""
+
+
 LIMIT = 6000  # monomials in one normal form
 
 
@@ -209,10 +213,13 @@ class Trace:
 
 
 class Normalizer:
-    """Normal forms in one context (lower bounds of sizes, ranges of free indices)."""
+    """Normal forms in one context (lower bounds of sizes, ranges of free indices).
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
+    `generic` takes every real condition's two sides to be different, so that [p < 0] is 1 - [p > 0].
+    """
+
+    def __init__(self, context: Context, generic: bool = False) -> None:
+        self.context, self.generic = context, generic
         self.trace = Trace()
         self._memo: dict[Term, Form] = {}
 
@@ -510,7 +517,13 @@ class Normalizer:
         if form.keys() <= {UNIT}:
             value = form.get(UNIT, 0)
             return constant(int(value > 0 if sign == "pos" else value < 0))
-        return self.of_atom(_oriented_sign(sign, self.freeze(form)))
+        one = _oriented_sign(sign, self.freeze(form))
+        if self.generic and _can_stay_equal(one.parts[0]):
+            # An optimum always equals one of its entries, and floor(x) = 0 has inner points: no point is generic.
+            raise NotGeneric("a comparison with an optimum or a step function")
+        if self.generic and one.kind == "neg":
+            return plus(constant(1), scaled(self.of_atom(atom("pos", one.parts[0])), -1))
+        return self.of_atom(one)
 
     def case_split(self, forms: list[Form], build: Callable[[list[Form]], Form]) -> Form:
         """build(forms), with every selection inside the forms moved outside of build."""
@@ -937,6 +950,20 @@ def _order(item: tuple[Monomial, Number]) -> Any:
     monomial, _ = item
     factors = [(a.id, e) for a, e in monomial.factors]
     return (len(factors), factors, len(monomial.binders), str(monomial.binders), sorted(map(str, monomial.guards)))
+
+
+def _can_stay_equal(part: Any) -> bool:
+    """Whether an optimum or an opaque step stands anywhere inside."""
+    match part:
+        case Atom():
+            stepping = part.kind == "fold" or (part.kind == "fn" and FUNCTIONS[part.parts[0]].jump is not None)
+            return stepping or _can_stay_equal(part.parts)
+        case Monomial():
+            return any(_can_stay_equal(one) for one, _ in part.factors)
+        case tuple():
+            return any(_can_stay_equal(p) for p in part)
+        case _:
+            return False
 
 
 def _oriented_sign(sign: str, form: Frozen) -> Atom:

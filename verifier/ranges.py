@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gradproof.compiler.dims import FloorDiv, Max, Min, Mod, Poly, Sym
-from gradproof.compiler.terms import And, Cond, IntCmp
+from gradproof.compiler.dims import Entry, FloorDiv, Max, Min, Mod, Poly, Sym
+from gradproof.compiler.terms import And, Cond, IntCmp, in_range, int_ge, polys, walk
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,16 @@ class Context:
         if self._at_least_zero(poly):
             return True
         known = [*extra, *self._linear_facts()]
+        about = entry_facts(self.facts, frozenset(poly.entries()))
+        known += [fact.poly for fact in about if isinstance(fact, IntCmp)]
         return any(self._at_least_zero(poly - fact) for fact in known)
+
+    def known(self, *goals: Cond) -> list[Cond]:
+        """Everything known, as hypotheses for the solver; facts about entries at the entries that the goals read."""
+        out: list[Cond] = [int_ge(Poly.sym(name), low) for name, low in self.lower.items()]
+        out += [in_range(Poly.sym(name), extent) for name, extent in self.ranges.items()]
+        plain = [fact for fact in self.facts if not entries_in(fact)]
+        return [*out, *plain, *entry_facts(self.facts, entries_in(*goals))]
 
     def _linear_facts(self) -> list[Poly]:
         flat: list[Cond] = []
@@ -83,3 +92,32 @@ class Context:
                 return self._size_at_least_zero(a) or self._size_at_least_zero(b)
             case _:
                 return False
+
+
+def entry_facts(conds: tuple[Cond, ...], wanted: frozenset[Entry]) -> list[Cond]:
+    """The facts about entries of integer tensors, at the entries that a goal mentions.
+
+    A fact whose reads have bare indices (`0 <= idx[k]`) holds for all of them, so it may be instantiated anywhere in
+    range; that the goal's reads are in range is SHAPE's claim.
+    """
+    out: list[Cond] = []
+    for cond in conds:
+        if not isinstance(cond, IntCmp):
+            continue
+        reads = list(cond.poly.entries())
+        if not reads:
+            continue
+        pattern = reads[0]
+        names = [p.as_symbol for p in pattern.index]
+        if any(r != pattern for r in reads) or None in names or len(set(names)) != len(names):
+            continue
+        for entry in wanted:
+            if entry.tensor == pattern.tensor and len(entry.index) == len(names):
+                mapping = {n: p for n, p in zip(names, entry.index, strict=True) if n is not None}
+                out.append(IntCmp(cond.rel, cond.poly.substitute(mapping)))
+    return out
+
+
+def entries_in(*conds: Cond) -> frozenset[Entry]:
+    """Every read of an integer tensor in conditions."""
+    return frozenset(e for cond in conds for node in walk(cond) for p in polys(node) for e in p.entries())
