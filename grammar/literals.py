@@ -16,6 +16,8 @@ def number_value(text: str) -> Fraction | None:
     >>> number_value("1e-2"), number_value("0.25"), number_value("1e999999999")
     (Fraction(1, 100), Fraction(1, 4), None)
     """
+    if len(text) < 16 and text.isdecimal():
+        return Fraction(int(text))
     found = _NUMBER.fullmatch(text)
     if found is None or len(text) > 4 * DIGITS:
         return None

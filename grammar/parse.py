@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import gc
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -62,13 +62,18 @@ def _items(cut: Tokens) -> list[tree.Item]:
         return []
     from lark.exceptions import UnexpectedToken
 
+    parser, collecting = _parser(), gc.isenabled()
+    gc.disable()  # a tree has no cycles, and the collector would walk all of it again and again
     try:
-        items: list[tree.Item] = _parser().parse(cut.tokens)  # type: ignore[arg-type,assignment]
+        items: list[tree.Item] = parser.parse(cut.tokens)  # type: ignore[arg-type,assignment]
     except UnexpectedToken as error:
         from gradproof.grammar.mistakes import explain
 
         position = error.token.position if isinstance(error.token, Token) else len(cut.tokens)
         raise explain(cut, position, error.interactive_parser.accepts()) from None
+    finally:
+        if collecting:
+            gc.enable()
     return items
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+WIDTH = 120  # the longest excerpt of a line
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -32,12 +34,19 @@ class Span:
         return f"{self.source.path}:{self.line}:{self.column}"
 
     def excerpt(self) -> str:
-        """The line with a caret under the span's first line."""
+        """The line with a caret under the span's first line; of a very long line, the part around the caret."""
         text = self.source.line(self.line).expandtabs(1)
         stop = self.end_column if self.end_line == self.line else len(text) + 1
         width = max(1, min(stop, len(text) + 1) - self.column)
-        margin = f"{self.line} | "
-        return f"{margin}{text}\n{' ' * (len(margin) + self.column - 1)}{'^' * width}"
+        before, after = "", ""
+        column = self.column - 1
+        if len(text) > WIDTH:
+            start = max(0, column - WIDTH // 2)
+            before, after = "..." * (start > 0), "..." * (start + WIDTH < len(text))
+            text, column = text[start : start + WIDTH], column - start
+            width = min(width, WIDTH - column) or 1
+        margin = f"{self.line} | {before}"
+        return f"{margin}{text}{after}\n{' ' * (len(margin) + column)}{'^' * width}"
 
 
 BUILTIN = Span(Source("<builtin>", ""), 1, 1, 1, 1)

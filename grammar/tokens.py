@@ -274,6 +274,9 @@ def _check_number(token: Token, text: str, end: int) -> None:
 
 def _wrong_bracket(opener: Token, token: Token) -> Diagnostic:
     wanted = CLOSER[opener.text]
+    if token.text == "}":
+        message = f"`{opener.text}` is not closed before the `}}` of line {token.line}"
+        return Diagnostic("E-BRACKET", message, opener.span, f"add `{wanted}` where it ends")
     return Diagnostic(
         "E-BRACKET",
         f"`{token.text}` where `{wanted}` was expected: `{opener.text}` of line {opener.line}, "
