@@ -1,0 +1,130 @@
+"""The operator table: what each operator of the prelude is, what runs, what is derived, and whether it is proved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gradproof.compiler.library import base_name, prelude
+from gradproof.compiler.ops import COTANGENT, Attr, Axis, OpDef, Param
+from gradproof.compiler.rules import rules_of
+from gradproof.compiler.show import show_cond, show_formula
+
+NOT_RUN = "not run"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One operator and the status of its proofs: proved, refuted, unknown, or not run."""
+
+    op: OpDef
+    status: str
+    codes: tuple[str, ...] = ()  # of the claims, in order
+
+
+def entries(name: str | None, timeout: float | None) -> tuple[Entry, ...]:
+    """The operators called `name` (all, where there is none); without a time limit the proofs are not run."""
+    chosen = [op for op in prelude().ops.values() if name in (None, op.name, base_name(op.name))]
+    return tuple(_entry(op, timeout) for op in chosen)
+
+
+def table(found: Iterable[Entry]) -> str:
+    """One line an operator."""
+    rows = [(signature(entry.op), entry.status, entry.op.doc.split("\n")[0]) for entry in found]
+    width = min(60, max((len(row[0]) for row in rows), default=0))
+    return "\n".join(f"{head:{width}}  {status:8} {doc}".rstrip() for head, status, doc in rows)
+
+
+def page(found: Iterable[Entry]) -> str:
+    """Operators in full: the stanza, what must hold, and every rule that runs, written or derived."""
+    return "\n\n".join(_page(entry) for entry in found)
+
+
+def to_json(found: Iterable[Entry]) -> str:
+    """The operators as JSON."""
+    return json.dumps({"version": 1, "operators": [_data(entry) for entry in found]}, indent=2, ensure_ascii=False)
+
+
+def signature(op: OpDef) -> str:
+    """`softmax[axis](x: [A..(axis), n, B..]) -> [A.., n, B..]`."""
+    attrs = f"[{', '.join(map(_attr, op.attrs))}]" if op.attrs else ""
+    params = ", ".join(f"{'const ' if p.const else ''}{p.name}: {_kind(p)}{_axes(p.axes)}" for p in op.params)
+    return f"{base_name(op.name)}{attrs}({params}) -> {_kind(op.output)}{_axes(op.output.axes)}"
+
+
+def _entry(op: OpDef, timeout: float | None) -> Entry:
+    if timeout is None:
+        return Entry(op, NOT_RUN)
+    from gradproof.verifier.discharge import Options, verify
+
+    verdicts = verify((op,), (), Options(timeout=timeout))
+    worst = next((a for a in ("refuted", "unknown") if any(v.answer == a for v in verdicts)), "proved")
+    return Entry(op, worst, tuple(dict.fromkeys(v.claim.code for v in verdicts)))
+
+
+def _page(entry: Entry) -> str:
+    lines = [signature(entry.op), *_indented(entry.op.doc.split("\n")), "", *_indented(entry.op.source.split("\n")), ""]
+    for kind, target, text, written in _rules(entry.op):
+        lines.append(f"  {kind} {'as written' if written else 'derived'}: {target} = {text}")
+    codes = f": {' '.join(entry.codes)}" if entry.codes else ""
+    return "\n".join([*lines, f"  {entry.status}{codes}"])
+
+
+def _indented(lines: Sequence[str]) -> list[str]:
+    return [f"  {line}" for line in lines if line]
+
+
+def _rules(op: OpDef) -> list[tuple[str, str, str, bool]]:
+    """Each derivative rule: jvp or vjp, its left side, its right side, and whether it was written."""
+    rules = rules_of(op)
+    found = []
+    if rules.jvp is not None:
+        found.append(("jvp", rules.jvp.result, op.jvp is not None))
+    written = {formula.target for formula in op.vjps}
+    found += [("vjp", computation.result, name in written) for name, computation in rules.vjps]
+    return [(kind, *show_formula(formula).split(" = ", 1), is_written) for kind, formula, is_written in found]
+
+
+def _data(entry: Entry) -> dict[str, Any]:
+    op = entry.op
+    return {
+        "name": op.name,
+        "call": base_name(op.name),
+        "signature": signature(op),
+        "doc": op.doc,
+        "source": op.source,
+        "attributes": [
+            {"name": a.name, "kind": a.kind, "default": None if a.default is None else str(a.default)} for a in op.attrs
+        ],
+        "inputs": [
+            {"name": p.name, "kind": p.kind, "axes": _axes(p.axes), "differentiable": p in op.differentiable}
+            for p in op.params
+        ],
+        "output": {"kind": op.output.kind, "axes": _axes(op.output.axes)},
+        "formula": show_formula(op.forward),
+        "runs": None if op.runs is None else show_formula(op.runs),
+        "rules": [
+            {"kind": kind, "target": target, "formula": text, "written": written}
+            for kind, target, text, written in _rules(op)
+        ],
+        "cotangent": COTANGENT,
+        "requires": [show_cond(cond) for cond in op.requires],
+        "domain": [show_cond(cond) for cond in op.domain],
+        "status": entry.status,
+        "codes": list(entry.codes),
+    }
+
+
+def _attr(attr: Attr) -> str:
+    kind = ": real" if attr.kind == "real" else ""
+    return f"{attr.name}{kind}{'' if attr.default is None else f' = {attr.default}'}"
+
+
+def _kind(param: Param) -> str:
+    return "" if param.kind == "real" else f"{param.kind} "
+
+
+def _axes(axes: Iterable[Axis]) -> str:
+    return f"[{', '.join(f'{a.extent}({a.rank})' if a.rank is not None else str(a.extent) for a in axes)}]"
