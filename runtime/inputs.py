@@ -1,0 +1,378 @@
+"""Checks at the door: what a caller gives is what the graph was proved for; every refusal names input, index and value.
+
+Names, element types, shapes against dims, and every `assume` are checked on each call; what was never assumed is not
+looked at. Shapes that were seen before are not worked out again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import operator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+import numpy as np
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.graph import Bound, Graph, Seeded, TensorType
+
+Array: TypeAlias = Any  # a NumPy array; of objects for exact scalars
+KNOWN_SHAPES = 256  # bindings that a door remembers
+
+_RELATIONS = {"<": operator.lt, "<=": operator.le, "==": operator.eq, "!=": operator.ne}
+
+
+class InputError(ValueError):
+    """An input is not what the graph takes; the message says which, where, and what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What passed the door: Γ in id order, Δ by name, the dims."""
+
+    context: tuple[Array, ...]
+    delta: Mapping[str, Array]
+    dims: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    name: str
+    type: TensorType
+    seeded: Seeded | None
+
+
+class Door:
+    """The checks for one graph. `dtype` is the element type that real inputs are brought to; None keeps objects."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._gamma = tuple(_Declared(n.name, n.type, None) for n in graph.gamma)
+        self._delta = tuple(_Declared(d.name, d.type, d.seeded) for d in graph.delta)
+        self._declared = (*self._gamma, *self._delta)
+        self._names = frozenset(d.name for d in self._declared)
+        self._fixed, self._used = _fixed_dims(graph), _used_dims(graph)
+        self._known: dict[tuple[tuple[int, ...] | None, ...], Mapping[str, int]] = {}
+
+    def admit(self, given: Mapping[str, Any], dtype: Any = np.float64, dims: Mapping[str, int] | None = None) -> Inputs:
+        """Check everything and return arrays; InputError says what is wrong. `dims` fixes dims that no shape shows."""
+        if self._names != given.keys():
+            self._check_names(given)
+        arrays = {d.name: to_array(d.name, given[d.name], d.type, dtype) for d in self._declared if d.name in given}
+        sizes = self.bind({name: array.shape for name, array in arrays.items()}, dims)
+        for d in self._delta:
+            if d.name not in arrays:
+                arrays[d.name] = self._generate(d, sizes, dtype)
+        for bound in self.graph.assumes:
+            self._check_assumed(bound, arrays, sizes)
+        return Inputs(tuple(arrays[d.name] for d in self._gamma), {d.name: arrays[d.name] for d in self._delta}, sizes)
+
+    def admit_like(self, given: Mapping[str, Any], inputs: Inputs, dtype: Any, what: str) -> tuple[Array | None, ...]:
+        """Tangents (or cotangents) of Γ by name, of the same shapes as the inputs; None for those not given."""
+        known = {d.name: k for k, d in enumerate(self._gamma)}
+        for name in given:
+            if name not in known:
+                advice = _closest(name, known)
+                more = f"{name} is not differentiated" if name in self._names else f"no input is called {name}{advice}"
+                raise InputError(f"{what} of {name}: {more}")
+        out: list[Array | None] = []
+        for d, value in zip(self._gamma, inputs.context, strict=True):
+            out.append(None if d.name not in given else like(f"{what} of {d.name}", given[d.name], value.shape, dtype))
+        return tuple(out)
+
+    # Names.
+
+    def _check_names(self, given: Mapping[str, Any]) -> None:
+        for name in given:
+            if name not in self._names:
+                raise InputError(f"graph {self.graph.name} has no input {name}{_closest(name, self._names)}")
+        missing = [d for d in self._declared if d.seeded is None and d.name not in given]
+        if missing:
+            needs = ", ".join(f"{d.name}: {d.type}" for d in missing)
+            raise InputError(f"graph {self.graph.name} needs {needs}")
+
+    # Shapes.
+
+    def bind(self, shapes: Mapping[str, tuple[int, ...]], dims: Mapping[str, int] | None = None) -> Mapping[str, int]:
+        """The dims that these shapes give; InputError where they disagree or break a bound."""
+        key = None if dims else tuple(shapes.get(d.name) for d in self._declared)
+        known = self._known.get(key) if key is not None else None
+        if known is not None:
+            return known
+        binding = _Binding(self._fixed, dims or {})
+        for d in self._declared:
+            if d.name in shapes:
+                binding.meet(d, shapes[d.name])
+        binding.finish(self.graph, self._used)
+        if key is not None and len(self._known) < KNOWN_SHAPES:
+            self._known[key] = binding.dims
+        return binding.dims
+
+    def _generate(self, declared: _Declared, dims: Mapping[str, int], dtype: Any) -> Array:
+        seeded = declared.seeded
+        if seeded is None:
+            raise InputError(f"graph {self.graph.name} needs {declared.name}: {declared.type}")
+        shape = tuple(extent.evaluate(dims) for extent in declared.type.shape)
+        return to_array(declared.name, generate(seeded, shape, declared.type), declared.type, dtype)
+
+    # Values.
+
+    def _check_assumed(self, bound: Bound, arrays: Mapping[str, Array], dims: Mapping[str, int]) -> None:
+        left, right = (self._side(side, arrays, dims) for side in (bound.left, bound.right))
+        for name, array in (left, right):
+            if name and array.dtype.kind == "f" and not np.isfinite(array).all():
+                where = _first(~np.isfinite(array))
+                raise InputError(f"{name}{_at(where)} = {array[where]}, but `assume {bound.text}` needs finite values")
+        a, b = _comparable(left[1], right[1])
+        try:
+            holds = np.asarray(_RELATIONS[bound.rel](a, b), dtype=bool)
+        except ValueError:
+            raise InputError(f"`assume {bound.text}`: shapes {np.shape(a)} and {np.shape(b)} don't match") from None
+        if holds.all():
+            return
+        where = _first(~holds)
+        shown = [
+            f"{name}{_at(position)} = {array[position]}"
+            for name, array in (left, right)
+            if name
+            for position in (_unbroadcast(where, array.shape),)
+        ]
+        raise InputError(f"{' and '.join(shown)}: this breaks `assume {bound.text}`")
+
+    def _side(self, side: int | str | Fraction | Poly, arrays: Mapping[str, Array], dims: Mapping[str, int]) -> Any:
+        """(name, array) of one side of a bound; a constant has no name."""
+        match side:
+            case int():
+                name = self.graph.nodes[side].name
+                return name, arrays[name]
+            case str() if side in arrays:
+                return side, arrays[side]
+            case str():
+                return "", np.asarray(dims[side])
+            case Poly():
+                return "", np.asarray(side.evaluate(dims))
+            case _:
+                return "", np.asarray(side, dtype=object)
+
+
+class _Binding:
+    """Dims as they are found, and where each was found first."""
+
+    def __init__(self, fixed: Mapping[str, int], given: Mapping[str, int]) -> None:
+        self.dims: dict[str, int] = dict(fixed)
+        self._source = dict.fromkeys(fixed, "")
+        self._later: list[tuple[_Declared, int, Poly, int]] = []
+        for name, value in given.items():
+            self._set(name, operator.index(value), "dims")
+
+    def meet(self, declared: _Declared, shape: tuple[int, ...]) -> None:
+        """One input's shape."""
+        wanted = declared.type.shape
+        if len(wanted) != len(shape):
+            raise InputError(f"{declared.name} has {len(shape)} axes {list(shape)}, but it is {declared.type}")
+        for axis, (extent, size) in enumerate(zip(wanted, shape, strict=True)):
+            self._axis(declared, axis, extent, size)
+
+    def _axis(self, declared: _Declared, axis: int, extent: Poly, size: int) -> None:
+        name = extent.as_symbol
+        if name is not None and name not in self.dims:
+            self._set(name, size, declared.name)
+        elif extent.symbols <= self.dims.keys():
+            self._agree(declared, axis, extent, size)
+        else:
+            self._later.append((declared, axis, extent, size))
+
+    def _set(self, name: str, size: int, source: str) -> None:
+        if name in self.dims and self.dims[name] != size:
+            raise InputError(f"{name} = {self.dims[name]}{self._from(name)}, but {name} = {size} from {source}")
+        self.dims[name], self._source[name] = size, self._source.get(name) or source
+
+    def _from(self, name: str) -> str:
+        return f" from {self._source[name]}" if self._source[name] else " (fixed)"
+
+    def _agree(self, declared: _Declared, axis: int, extent: Poly, size: int) -> None:
+        expected = extent.evaluate(self.dims)
+        if expected == size:
+            return
+        found = f"{declared.name} has {size} on axis {axis} where {declared.type} needs "
+        names = sorted(extent.symbols)
+        if not names:
+            raise InputError(f"{found}{expected}")
+        reasons = ", ".join(f"{n} = {self.dims[n]}{self._from(n)}" for n in names)
+        raise InputError(
+            f"{found}{extent} = {expected} ({reasons})" if extent.as_symbol is None else f"{found}{reasons}"
+        )
+
+    def finish(self, graph: Graph, used: frozenset[str]) -> None:
+        """Solve the extents that were left, then check that every dim used is known and within its bounds."""
+        while self._later:
+            before = len(self._later)
+            waiting, self._later = self._later, []
+            for declared, axis, extent, size in waiting:
+                self._solve(declared, axis, extent, size)
+            if len(self._later) == before:
+                self._refuse_unknown([n for _, _, e, _ in self._later for n in sorted(e.symbols)])
+        self._refuse_unknown(sorted(used))
+        for dim in graph.dims:
+            size = self.dims.get(dim.name, dim.lower)
+            if size < dim.lower:
+                raise InputError(f"{dim.name} = {size}{self._from(dim.name)}, but `dim {dim.name} >= {dim.lower}`")
+        for poly, rel in graph.assume_dims:
+            value = poly.evaluate(self.dims)
+            if value < 0 or (rel == "==" and value):
+                reasons = ", ".join(f"{n} = {self.dims[n]}{self._from(n)}" for n in sorted(poly.symbols))
+                raise InputError(f"{reasons}: this breaks the assumption {poly} {rel} 0")
+
+    def _refuse_unknown(self, names: Iterable[str]) -> None:
+        unknown = [name for name in dict.fromkeys(names) if name not in self.dims]
+        if unknown:
+            raise InputError(f"no input's shape gives {', '.join(unknown)}; pass dims={{{unknown[0]!r}: ...}}")
+
+    def _solve(self, declared: _Declared, axis: int, extent: Poly, size: int) -> None:
+        """An extent a*n + b with one dim n unknown gives it."""
+        unknown = [n for n in sorted(extent.symbols) if n not in self.dims]
+        linear = extent.linear_in(unknown[0]) if len(unknown) == 1 else None
+        if unknown and linear is None:
+            self._later.append((declared, axis, extent, size))
+            return
+        if linear is not None:
+            slope, rest = (part.evaluate(self.dims) for part in linear)
+            value, remainder = divmod(size - rest, slope) if slope else (0, size - rest)
+            if not slope and not remainder:
+                self._later.append((declared, axis, extent, size))
+                return
+            if remainder or value < 0:
+                message = f"{declared.name} has {size} on axis {axis}, and no {unknown[0]} makes {extent} that"
+                raise InputError(message)
+            self._set(unknown[0], value, declared.name)
+        self._agree(declared, axis, extent, size)
+
+
+def _fixed_dims(graph: Graph) -> dict[str, int]:
+    """The values of the fixed dims, which may be given by other fixed dims."""
+    fixed = graph.fixed()
+    out: dict[str, int] = {}
+    for _ in fixed:
+        for name, poly in fixed.items():
+            if name not in out and poly.symbols <= out.keys():
+                out[name] = poly.evaluate(out)
+    return out
+
+
+def _used_dims(graph: Graph) -> frozenset[str]:
+    """Every dim that the graph's extents and attributes mention."""
+    polys = [extent for d in graph.delta for extent in d.type.shape]
+    polys += [poly for poly, _ in graph.assume_dims]
+    for node in graph.nodes:
+        polys += node.type.shape
+        polys += (extent for _, extents in node.sizes for extent in extents)
+        polys += (value for _, value in node.attrs if isinstance(value, Poly))
+    return frozenset[str]().union(*(poly.symbols for poly in set(polys)))
+
+
+# Arrays.
+
+
+def to_array(name: str, value: Any, type_: TensorType, dtype: Any) -> Array:
+    """Anything with `__array__` or DLPack, a number or nested lists, as an array of the type's kind."""
+    array = _plain(name, value)
+    kind = type_.kind
+    if kind == "real":
+        if array.dtype.kind not in ("f", "i", "u", "O") or (array.dtype.kind == "O" and dtype is not None):
+            raise InputError(f"{name} has element type {array.dtype}, but it is {type_}")
+        return array if dtype is None else np.asarray(array, dtype=dtype)
+    if kind == "bool":
+        if array.dtype.kind != "b":
+            raise InputError(f"{name} has element type {array.dtype}, but it is {type_}")
+        return array
+    if array.dtype.kind not in ("i", "u"):
+        raise InputError(f"{name} has element type {array.dtype}, but it is {type_}")
+    wanted = np.dtype(np.int32 if type_.dtype == "i32" else np.int64)
+    return array if array.dtype == wanted else _narrow(name, array, wanted, type_)
+
+
+def _narrow(name: str, array: Array, wanted: Any, type_: TensorType) -> Array:
+    if not np.can_cast(array.dtype, wanted) and array.size:
+        limits = np.iinfo(wanted)
+        outside = (array < limits.min) | (array > limits.max)
+        if outside.any():
+            where = _first(outside)
+            raise InputError(f"{name}{_at(where)} = {array[where]} does not fit {type_}")
+    return array.astype(wanted)
+
+
+def like(name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+    """A real array of exactly this shape; a plain number stands for a scalar."""
+    array = to_array(name, value, TensorType("f64", ()), dtype)
+    if array.shape != shape:
+        raise InputError(f"the {name} has shape {list(array.shape)}, but {list(shape)} is needed")
+    return array
+
+
+def _plain(name: str, value: Any) -> Array:
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            return np.from_dlpack(value)
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:
+        raise InputError(f"{name} can't be made an array: {error}") from error
+
+
+def generate(seeded: Seeded, shape: tuple[int, ...], type_: TensorType) -> Array:
+    """The Δ input that a seed and a shape stand for: always the same one, on every machine.
+
+    Philox's raw words (Salmon et al., SC 2011), keyed by seed and shape. `uniform` is k / 2^24 for f32 and k / 2^53
+    for f64, below 1; `bernoulli` is 1 where such a number is below p.
+    """
+    bits = 24 if type_.dtype == "f32" else 53
+    words = np.random.Philox(key=_key(seeded.seed, shape)).random_raw(max(1, int(np.prod(shape, dtype=object))))
+    drawn = (np.asarray(words)[: int(np.prod(shape, dtype=object))] >> np.uint64(64 - bits)).reshape(shape)
+    if seeded.kind == "uniform":
+        return drawn.astype(np.float64) / 2.0**bits
+    below = -((-seeded.p.numerator << bits) // seeded.p.denominator)  # k / 2^bits < p where k < this
+    chosen: Array = drawn < np.uint64(max(0, below))
+    return chosen if type_.kind == "bool" else chosen.astype(np.int64)
+
+
+def _key(seed: int, shape: tuple[int, ...]) -> Array:
+    mixed = len(shape)
+    for size in shape:
+        mixed = (mixed * 6364136223846793005 + size + 1442695040888963407) % 2**64
+    return np.array([seed % 2**64, mixed], dtype=np.uint64)
+
+
+# Messages.
+
+
+def _closest(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _first(bad: Array) -> tuple[int, ...]:
+    return tuple(int(k) for k in np.argwhere(bad)[0])
+
+
+def _at(position: tuple[int, ...]) -> str:
+    return f"[{', '.join(map(str, position))}]" if position else ""
+
+
+def _unbroadcast(position: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    kept = position[len(position) - len(shape) :]
+    return tuple(0 if size == 1 else k for k, size in zip(kept, shape, strict=True))
+
+
+def _comparable(a: Array, b: Array) -> tuple[Array, Array]:
+    """A rational constant beside floats is rounded to their type, as the program's own constants are."""
+    for x, y in ((a, b), (b, a)):
+        if x.dtype == object and x.ndim == 0 and y.dtype != object:
+            value = x.item()
+            if y.dtype.kind == "f":
+                constant = np.asarray(float(value), dtype=y.dtype)
+            else:
+                constant = np.asarray(int(value)) if value == int(value) else np.asarray(float(value))
+            return (constant, b) if x is a else (a, constant)
+    return a, b
