@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.draft import Draft, Operand, Value
 from gradproof.compiler.unify import Mismatch, Shape, Signature
-from gradproof.grammar.source import Diagnostic, Span
+from gradproof.grammar.source import Span
 
 Caller = Callable[[str, Sequence[Operand], Mapping[str, Operand], Span], Value]
 
@@ -56,6 +56,11 @@ def common_shape(shapes: Sequence[Shape]) -> Shape:
     return tuple(common)
 
 
+def plan_to(shape: Shape, target: Shape) -> Step | None:
+    """How a tensor is widened to a shape with at least as many axes."""
+    return _step(shape, shape, target)
+
+
 def _step(part: Shape, shape: Shape, common: Shape) -> Step | None:
     new = len(common) - len(part)
     stretched = tuple((k, common[new + k]) for k, extent in enumerate(part) if extent == 1 and common[new + k] != 1)
@@ -70,15 +75,7 @@ def _step(part: Shape, shape: Shape, common: Shape) -> Step | None:
 def widen(draft: Draft, value: Value, step: Step, call: Caller, span: Span) -> Value:
     """The argument with its axes stretched and its new axes in front."""
     for position, extent in step.stretched:
-        value = call(_role(draft, "stretch", span), (value, Poly.of(position), extent), {}, span)
+        value = call(draft.role("stretch", span), (value, Poly.of(position), extent), {}, span)
     if step.leading:
-        value = call(_role(draft, "broadcast", span), (value, step.leading), {}, span)
+        value = call(draft.role("broadcast", span), (value, step.leading), {}, span)
     return value
-
-
-def _role(draft: Draft, sign: str, span: Span) -> str:
-    name = draft.library.sign(sign)
-    if name is None:
-        advice = f'declare the operator that does it: `infix "{sign}" name`'
-        raise Diagnostic("E-SIGN", "these shapes would have to be broadcast", span, advice)
-    return name

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gradproof.compiler.broadcast import plan_broadcast, widen
+from gradproof.compiler.broadcast import Step, plan_broadcast, widen
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.draft import Draft, Operand, Value
 from gradproof.compiler.graph import AttrValue, TensorType
@@ -57,16 +57,11 @@ def _no_fit(
         counts = " or ".join(sorted({str(len(op.params)) for op in candidates}))
         message = f"`{name}` takes {counts} argument{'' if counts == '1' else 's'}, not {len(args)}"
         return Diagnostic("E-ARITY", message, span, " / ".join(map(_head, candidates)))
-    last = dict(reasons_by_name(reasons))
+    last = {op.name: reason for op, reason in reasons}  # with broadcasting, where it was tried
     if len(last) == 1:
         return Diagnostic("E-CALL", f"`{name}({given})`: {next(iter(last.values()))}", span, _head(reasons[0][0]))
-    lines = [f"{_head(op)}: {last[op.name]}" for op in dict((op.name, op) for op, _ in reasons).values()]
+    lines = [f"{_head(op)}: {last[op.name]}" for op in {op.name: op for op, _ in reasons}.values()]
     return Diagnostic("E-CALL", f"no `{name}` fits ({given})", span, "\n      ".join(lines))
-
-
-def reasons_by_name(reasons: list[tuple[OpDef, str]]) -> list[tuple[str, str]]:
-    """The last reason for each operator: with broadcasting, where it was tried."""
-    return [(op.name, reason) for op, reason in reasons]
 
 
 def _head(op: OpDef) -> str:
@@ -225,11 +220,19 @@ def _apply(draft: Draft, fit: _Fit, broadcasting: bool, span: Span) -> Value:
     # Nothing can fail from here on: only now do nodes appear.
     values = [lift(draft, operand, span) for operand in fit.inputs]
     if steps is not None:
-        values = [
-            value if step is None else widen(draft, value, step, lambda *a: call(draft, *a), span)
-            for value, step in zip(values, steps, strict=True)
-        ]
+        values = [_widened(draft, o, v, s, span) for o, v, s in zip(fit.inputs, values, steps, strict=True)]
     return _node(draft, fit, binding, values, span)
+
+
+def _widened(draft: Draft, operand: Operand, value: Value, step: Step | None, span: Span) -> Value:
+    if step is None:
+        return value
+
+    def make() -> Value:
+        return widen(draft, value, step, lambda *args: call(draft, *args), span)
+
+    # A number that is used at one shape again and again is widened once.
+    return make() if isinstance(operand, Value) else draft.remembered((operand, step), make)
 
 
 def _node(draft: Draft, fit: _Fit, binding: Binding, values: list[Value], span: Span) -> Value:
@@ -249,14 +252,6 @@ def lift(draft: Draft, operand: Operand, span: Span) -> Value:
             return operand
         case Fraction() | Poly():
             sign = "literal" if isinstance(operand, Fraction) else "size"
-            return draft.remembered((sign, operand), lambda: call(draft, role(draft, sign, span), (operand,), {}, span))
+            return draft.remembered((sign, operand), lambda: call(draft, draft.role(sign, span), (operand,), {}, span))
         case _:
             raise Diagnostic("E-KIND", "a tuple where a tensor is wanted", span)
-
-
-def role(draft: Draft, sign: str, span: Span) -> str:
-    """The operator that a sign stands for; Diagnostic where none is declared."""
-    name = draft.library.sign(sign)
-    if name is None:
-        raise Diagnostic("E-SIGN", f"no operator stands for `{sign}`", span, f'declare one: `infix "{sign}" name`')
-    return name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TypeAlias
 
@@ -74,7 +74,8 @@ class Draft:
     _names: set[str] = field(default_factory=set)
     _suffix: dict[str, int] = field(default_factory=dict)
     _literals: dict[object, Value] = field(default_factory=dict)
-    _signatures: dict[str, Signature] = field(default_factory=dict)
+    _signatures: dict[int, Signature] = field(default_factory=dict)
+    _ops: dict[str, OpDef] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -112,12 +113,29 @@ class Draft:
         self._nodes.append(_Pending(op.name, args, given, bound, type_, span, None))
         return Value(Ref(len(self._nodes) - 1), type_)
 
+    def role(self, sign: str, span: Span) -> str:
+        """The operator that a sign stands for; Diagnostic where none is declared."""
+        name = self.library.sign(sign)
+        if name is None:
+            raise Diagnostic("E-SIGN", f"no operator stands for `{sign}`", span, f'declare one: `infix "{sign}" name`')
+        return name
+
     def signature(self, op: OpDef) -> Signature:
         """The operator's signature, read once."""
-        found = self._signatures.get(op.name)
+        found = self._signatures.get(id(op))
         if found is None:
-            found = self._signatures[op.name] = signature_of(op)
+            found = self._signatures[id(op)] = signature_of(self._registered(op))
         return found
+
+    def _registered(self, op: OpDef) -> OpDef:
+        """The operator under a name that no other operator of this graph has (two files may each have a `relu`)."""
+        number, name = 1, op.name
+        while self._ops.setdefault(name, op) is not op:
+            number += 1
+            name = f"{op.name} ({number})"
+        if name != op.name:
+            self._ops[name] = op = replace(op, name=name)
+        return op
 
     def claim(self, left: Poly, right: Poly, reason: str, span: Span) -> None:
         """Note that two extents must be equal; SHAPE proves it."""
@@ -171,7 +189,6 @@ class Draft:
                 )
             )
         ids = tuple(value.arg.id for value in outputs if isinstance(value.arg, Ref))
-        used = dict.fromkeys(node.op for node in nodes[self.leaves :])
         return Graph(
             self.name,
             dims,
@@ -184,6 +201,6 @@ class Draft:
             tuple(self.ensures),
             tuple(dict.fromkeys(self.assume_dims)),
             tuple(self.claims.values()),
-            {name: self.library.ops[name] for name in used},
+            {node.op: self._ops[node.op] for node in nodes[self.leaves :]},
             self.span,
         )

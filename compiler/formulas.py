@@ -264,12 +264,12 @@ def constant(expr: Expr) -> Fraction | None:
             return None if inner is None else -inner
         case Binary(op, left, right) if op in _SCALAR or op in ("//", "%"):
             a, b = constant(left), constant(right)
-            return None if a is None or b is None else _fold(op, a, b)
+            return None if a is None or b is None else fold(op, a, b)
         case _:
             return None
 
 
-def _fold(op: str, a: Fraction, b: Fraction) -> Fraction | None:
+def fold(op: str, a: Fraction, b: Fraction) -> Fraction | None:
     match op:
         case "+":
             return a + b
