@@ -103,7 +103,7 @@ def test_verify_ill_formed(tmp_path: Path, right: Path, capsys: pytest.CaptureFi
         b"dim n = " + b"9" * 10_000,
         b"fn f(x) = x^" + b"9" * 500,
         b"graph f(x: f64[",
-        b"use \"../../etc/passwd\"",
+        b'use "../../etc/passwd"',
         b"fn f(x) = f(x)",
     ],
     ids=["empty", "comment", "binary", "unicode", "deep", "huge-dim", "huge-power", "cut", "escape", "recursive"],

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gradproof.compiler.library import base_name, prelude
-from gradproof.compiler.ops import COTANGENT, Attr, Axis, OpDef, Param
+from gradproof.compiler.ops import OpDef, Param
 from gradproof.compiler.rules import rules_of
-from gradproof.compiler.show import show_cond, show_formula
+from gradproof.compiler.show import number, show, show_formula, show_signature
 
 NOT_RUN = "not run"
 
@@ -32,9 +32,9 @@ def entries(name: str | None, timeout: float | None) -> tuple[Entry, ...]:
 
 def table(found: Iterable[Entry]) -> str:
     """One line an operator."""
-    rows = [(signature(entry.op), entry.status, entry.op.doc.split("\n")[0]) for entry in found]
+    rows = [(show_signature(entry.op), entry.status, entry.op.doc.split("\n")[0]) for entry in found]
     width = min(60, max((len(row[0]) for row in rows), default=0))
-    return "\n".join(f"{head:{width}}  {status:8} {doc}".rstrip() for head, status, doc in rows)
+    return "\n".join(f"{status:8} {head:{width}}  {doc}".rstrip() for head, status, doc in rows)
 
 
 def page(found: Iterable[Entry]) -> str:
@@ -45,13 +45,6 @@ def page(found: Iterable[Entry]) -> str:
 def to_json(found: Iterable[Entry]) -> str:
     """The operators as JSON."""
     return json.dumps({"version": 1, "operators": [_data(entry) for entry in found]}, indent=2, ensure_ascii=False)
-
-
-def signature(op: OpDef) -> str:
-    """`softmax[axis](x: [A..(axis), n, B..]) -> [A.., n, B..]`."""
-    attrs = f"[{', '.join(map(_attr, op.attrs))}]" if op.attrs else ""
-    params = ", ".join(f"{'const ' if p.const else ''}{p.name}: {_kind(p)}{_axes(p.axes)}" for p in op.params)
-    return f"{base_name(op.name)}{attrs}({params}) -> {_kind(op.output)}{_axes(op.output.axes)}"
 
 
 def _entry(op: OpDef, timeout: float | None) -> Entry:
@@ -65,7 +58,13 @@ def _entry(op: OpDef, timeout: float | None) -> Entry:
 
 
 def _page(entry: Entry) -> str:
-    lines = [signature(entry.op), *_indented(entry.op.doc.split("\n")), "", *_indented(entry.op.source.split("\n")), ""]
+    lines = [
+        show_signature(entry.op),
+        *_indented(entry.op.doc.split("\n")),
+        "",
+        *_indented(entry.op.source.split("\n")),
+        "",
+    ]
     for kind, target, text, written in _rules(entry.op):
         lines.append(f"  {kind} {'as written' if written else 'derived'}: {target} = {text}")
     codes = f": {' '.join(entry.codes)}" if entry.codes else ""
@@ -92,39 +91,30 @@ def _data(entry: Entry) -> dict[str, Any]:
     return {
         "name": op.name,
         "call": base_name(op.name),
-        "signature": signature(op),
+        "signature": show_signature(op),
         "doc": op.doc,
         "source": op.source,
         "attributes": [
-            {"name": a.name, "kind": a.kind, "default": None if a.default is None else str(a.default)} for a in op.attrs
+            {"name": a.name, "kind": a.kind, "default": None if a.default is None else number(a.default)}
+            for a in op.attrs
         ],
         "inputs": [
-            {"name": p.name, "kind": p.kind, "axes": _axes(p.axes), "differentiable": p in op.differentiable}
+            {"name": p.name, "kind": p.kind, "axes": _axes(p), "differentiable": p in op.differentiable}
             for p in op.params
         ],
-        "output": {"kind": op.output.kind, "axes": _axes(op.output.axes)},
+        "output": {"kind": op.output.kind, "axes": _axes(op.output)},
         "formula": show_formula(op.forward),
         "runs": None if op.runs is None else show_formula(op.runs),
         "rules": [
             {"kind": kind, "target": target, "formula": text, "written": written}
             for kind, target, text, written in _rules(op)
         ],
-        "cotangent": COTANGENT,
-        "requires": [show_cond(cond) for cond in op.requires],
-        "domain": [show_cond(cond) for cond in op.domain],
+        "requires": [show(cond) for cond in op.requires],
+        "domain": [show(cond) for cond in op.domain],
         "status": entry.status,
         "codes": list(entry.codes),
     }
 
 
-def _attr(attr: Attr) -> str:
-    kind = ": real" if attr.kind == "real" else ""
-    return f"{attr.name}{kind}{'' if attr.default is None else f' = {attr.default}'}"
-
-
-def _kind(param: Param) -> str:
-    return "" if param.kind == "real" else f"{param.kind} "
-
-
-def _axes(axes: Iterable[Axis]) -> str:
-    return f"[{', '.join(f'{a.extent}({a.rank})' if a.rank is not None else str(a.extent) for a in axes)}]"
+def _axes(param: Param) -> list[str]:
+    return [f"{axis.pack}" if axis.pack else show(axis.extent) for axis in param.axes]

@@ -1,0 +1,99 @@
+"""The canonical form of graphs: one operator a line, each with its type. It is a program: elaborated again, it gives
+the same graphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.elaborate import Module
+from gradproof.compiler.graph import Arg, AttrValue, Bound, Delta, Dim, Env, Graph, Node
+from gradproof.compiler.library import base_name
+from gradproof.compiler.unify import signature_of
+from gradproof.grammar.parse import parse
+from gradproof.grammar.printer import print_file
+from gradproof.grammar.syntax import File, Fn, Op
+
+
+def render(module: Module) -> str:
+    """The text of a module's graphs, below their dims and the operators that are not in the prelude."""
+    graphs = tuple(module.graphs.values())
+    dims = {dim.name: dim for graph in graphs for dim in graph.dims}
+    declared = "\n".join(map(_dim, dims.values()))
+    return "\n\n".join(part for part in (_stanzas(module), declared, *map(render_graph, graphs)) if part) + "\n"
+
+
+def render_graph(graph: Graph) -> str:
+    """One graph."""
+    inputs = [f"{node.name}: {node.type}" for node in graph.gamma] + [_delta(delta) for delta in graph.delta]
+    results = [str(graph.nodes[id_].type) for id_ in graph.outputs]
+    result = results[0] if len(results) == 1 else f"({', '.join(results)})"
+    return "\n".join(
+        [f"graph {graph.name}({', '.join(inputs)}) -> {result} {{", *map("  {}".format, _body(graph)), "}"]
+    )
+
+
+def _stanzas(module: Module) -> str:
+    """Every operator of the module's files, those of used files first, as a formula may call what is above it."""
+    items = [item for source in reversed(module.sources) for item in parse(source).items if isinstance(item, Fn | Op)]
+    return print_file(File(tuple(items))).strip()
+
+
+def _body(graph: Graph) -> Iterator[str]:
+    for poly, rel in graph.assume_dims:
+        yield f"assume {poly} {rel} 0"
+    yield from (f"assume {_bound(graph, bound)}" for bound in graph.assumes)
+    for node in graph.inner:
+        yield f"{node.name}: {node.type} = {_call(graph, node)}"
+    yield from (f"ensure {_bound(graph, bound)}" for bound in graph.ensures)
+    yield f"return {', '.join(graph.nodes[id_].name for id_ in graph.outputs)}"
+
+
+def _call(graph: Graph, node: Node) -> str:
+    sizes = dict(node.sizes)
+    given = [_name(graph, arg) for arg in node.args]
+    given += [f"{name}={_value(value)}" for name, value in node.attrs]
+    given += [f"{_keyword(name)}={_shape(name, sizes[name])}" for name in signature_of(graph.ops[node.op]).free]
+    return f"{base_name(node.op)}({', '.join(given)})"
+
+
+def _name(graph: Graph, arg: Arg) -> str:
+    return arg.name if isinstance(arg, Env) else graph.nodes[arg.id].name
+
+
+def _value(value: AttrValue) -> str:
+    return f"({value})" if isinstance(value, Fraction) and value < 0 else str(value)
+
+
+def _keyword(size: str) -> str:
+    return size[:-2].lower() if size.endswith("..") else size
+
+
+def _shape(size: str, extents: tuple[Poly, ...]) -> str:
+    if not size.endswith(".."):
+        return str(extents[0])
+    return f"({', '.join(map(str, extents))}{',' if len(extents) == 1 else ''})"
+
+
+def _dim(dim: Dim) -> str:
+    if dim.value is not None:
+        return f"dim {dim.name} = {dim.value}"
+    return f"dim {dim.name} >= {dim.lower}" if dim.lower else f"dim {dim.name}"
+
+
+def _delta(delta: Delta) -> str:
+    const = "const " if delta.type.kind == "real" and delta.seeded is None else ""
+    if delta.seeded is None:
+        return f"{const}{delta.name}: {delta.type}"
+    chance = f", p={delta.seeded.p}" if delta.seeded.kind == "bernoulli" else ""
+    return f"{const}{delta.name}: {delta.type} = {delta.seeded.kind}(seed={delta.seeded.seed}{chance})"
+
+
+def _bound(graph: Graph, bound: Bound) -> str:
+    return f"{_side(graph, bound.left)} {bound.rel} {_side(graph, bound.right)}"
+
+
+def _side(graph: Graph, side: int | str | Fraction) -> str:
+    return graph.nodes[side].name if isinstance(side, int) else str(side)
