@@ -1,0 +1,318 @@
+"""Lower a computation to a kernel: terms entry by entry become steps over whole arrays. Nothing here is trusted.
+
+Every term is lowered. Sums are in sums.py; a read at an affine index is a view, any other read a gather, and a read that
+may be out of bounds where it is not used is padded with zeros. PLAN proves each kernel equal to its formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from gradproof.compiler.cases import simplify, simplify_cond
+from gradproof.compiler.dims import Entry, Poly
+from gradproof.compiler.emit import Builder, rename
+from gradproof.compiler.functions import FUNCTIONS
+from gradproof.compiler.kernels import Kernel, Operand, Program, Scalar, Value, expandable, label, live
+from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Axis, Formula, OpDef, Param
+from gradproof.compiler.rules import Computation, RuleSet, rules_of
+from gradproof.compiler.terms import (
+    TRUE,
+    ZERO,
+    Add,
+    And,
+    BoolRead,
+    Call,
+    Cond,
+    IntCmp,
+    Mul,
+    Not,
+    Num,
+    Or,
+    Pow,
+    Read,
+    RealCmp,
+    Reduce,
+    Select,
+    Size,
+    Term,
+    Truth,
+    both,
+    children,
+    fresh,
+    int_lt,
+    mul,
+    neg,
+    power,
+    substitute,
+    substitute_cond,
+)
+
+
+class Unlowerable(ValueError):
+    """A term that has no kernel: an extent that depends on an index in a way that has no bound."""
+
+
+def lower(computation: Computation, op: OpDef) -> Kernel:
+    """The kernel of a computation: its inputs are the tensors that it reads, in the order of `tensors_of`."""
+    work = Lowering(op, computation)
+    for let in computation.lets:
+        work.values[let.target] = work.formula(let)
+    result = work.formula(computation.result)
+    axes = result_axes(op, computation.result)
+    program = live(work.builder.program([result]))
+    return Kernel(program, axes, _packs(op, program, axes))
+
+
+@lru_cache(maxsize=16384)
+def kernel_of(op: OpDef, mode: str, name: str = "") -> Kernel:
+    """The kernel of one of an operator's rules: forward, jvp, or vjp of the input `name`."""
+    rules: RuleSet = rules_of(op)
+    if mode == "forward":
+        return lower(rules.forward, op)
+    if mode == "jvp":
+        if rules.jvp is None:
+            raise ValueError(f"{op.name} has no jvp")
+        return lower(rules.jvp, op)
+    return lower(dict(rules.vjps)[name], op)
+
+
+def tensors_of(op: OpDef) -> dict[str, Param]:
+    """Every tensor that a rule of the operator may read, by the name that it has there."""
+    table = {p.name: p for p in op.params}
+    for p in op.differentiable:
+        table[TANGENT + p.name] = Param(TANGENT + p.name, "real", p.axes)
+    table[OUTPUT] = Param(OUTPUT, op.output.kind, op.output.axes)
+    table[COTANGENT] = Param(COTANGENT, "real", op.output.axes)
+    return table
+
+
+def result_axes(op: OpDef, formula: Formula) -> tuple[Axis, ...]:
+    """The axes of what a formula of the operator computes: the output's, or for a vjp that input's."""
+    table = {p.name: p.axes for p in op.params}
+    return table.get(formula.target, op.output.axes)
+
+
+def _packs(op: OpDef, program: Program, axes: tuple[Axis, ...]) -> frozenset[str]:
+    """The packs that a plan may split into their axes."""
+    table = tensors_of(op)
+    every = [axis for i in program.inputs for axis in table[i.name].axes] + list(axes)
+    names = frozenset(axis.pack for axis in every if axis.pack is not None)
+    flat = frozenset(axis.extent.as_symbol or "" for axis in every if axis.pack is None)
+    return expandable(program, names) - flat
+
+
+class Lowering:
+    """The state of lowering one computation: the program so far, and what names mean in it."""
+
+    def __init__(self, op: OpDef, computation: Computation) -> None:
+        self.op = op
+        self.builder = Builder()
+        self.values: dict[str, Value] = {}
+        self.extents: dict[str, Poly] = {}  # of the indices in scope, by name
+        self.order: tuple[str, ...] = ()  # the formula's labels
+        self.reals = frozenset(op.real_attrs)
+        for name, param in tensors_of(op).items():
+            if name in computation.reads:
+                axes = tuple(axis.extent for axis in param.axes)
+                reg = self.builder.input(name, param.kind, axes)
+                self.values[name] = Value(axes, self.builder.read({}, reg, tuple(map(label, range(len(axes)))), False))
+
+    def formula(self, formula: Formula) -> Value:
+        """The value of a formula, over its indices."""
+        self.extents = dict(zip(formula.indices, formula.extents, strict=True))
+        self.order = tuple(f"${name}" for name in formula.indices)
+        if isinstance(formula.body, Cond):
+            operand, kind = self.cond(simplify_cond(formula.body, {}), False), "bool"
+        else:
+            operand, kind = self.term(simplify(formula.body), False), "real"
+        names = {name: label(k) for k, name in enumerate(self.order)}
+        return Value(formula.extents, rename(operand, names), kind)
+
+    def labels(self, operands: Iterable[Operand], polys: Iterable[Poly] = ()) -> dict[str, Poly]:
+        """The labels of a step over these operands: in the formula's order, or as the largest operand has them."""
+        seen: dict[str, None] = {}
+        groups = [[n for p in o.index for n in _label_names(p)] for o in operands if not isinstance(o, Scalar)]
+        groups += [[n for p in polys for n in _label_names(p)]]
+        for group in sorted(groups, key=lambda g: -len(set(g))):
+            seen.update(dict.fromkeys(group))
+        names = [n for n in self.order if n in seen] if set(seen) <= set(self.order) else list(seen)
+        return {name: self.extents[name[1:]] for name in names}
+
+    def poly(self, poly: Poly, guarded: bool) -> Poly:
+        """An integer expression over labels and integer registers."""
+        named = poly.substitute({name: Poly.sym(f"${name}") for name in self.extents})
+        return named.rename_entries(lambda entry: self._entry(entry, guarded))
+
+    def _entry(self, entry: Entry, guarded: bool) -> Poly:
+        reg = self.builder.whole(self.values[entry.tensor])
+        return self.builder.entry(self._all_labels(), reg, entry.index, guarded)
+
+    def _all_labels(self) -> dict[str, Poly]:
+        return {f"${name}": extent for name, extent in self.extents.items()}
+
+    def term(self, term: Term, guarded: bool) -> Operand:
+        """The operand that holds a term. `guarded`: it may be evaluated where it is not used."""
+        build = self.builder
+        match term:
+            case Num():
+                return Scalar(term)
+            case Size(poly):
+                poly = self.poly(poly, guarded)
+                return build.integer_as_real(self.labels((), [poly]), poly)
+            case Read(tensor, index):
+                return self.read(tensor, index, guarded)
+            case Add(args):
+                return self._sum(args, guarded)
+            case Mul(args):
+                return self.product([self.term(a, guarded) for a in numerators(args)], self._divisors(args, guarded))
+            case Pow(base, exponent):
+                operand = self.term(base, guarded)
+                return build.pow(self.labels([operand]), operand, exponent)
+            case Call(fn, args):
+                operands = [self.term(a, guarded) for a in args]
+                return build.call(fn, self.labels(operands), *operands)
+            case Select(cond, then, other):
+                return self.select(self.cond(cond, guarded), self.term(then, True), self.term(other, True))
+            case Reduce():
+                from gradproof.compiler.sums import lower_reduce
+
+                return lower_reduce(self, term, guarded)
+
+    def cond(self, cond: Cond, guarded: bool) -> Operand:
+        """The operand that holds a condition's truth."""
+        build = self.builder
+        match cond:
+            case Truth():
+                return Scalar(cond)
+            case IntCmp(rel, poly):
+                poly = self.poly(poly, guarded)
+                return build.intcmp(rel, self.labels((), [poly]), poly)
+            case RealCmp(rel, a, b):
+                x, y = self.term(a, guarded), self.term(b, guarded)
+                return build.compare(rel, self.labels([x, y]), x, y)
+            case BoolRead(tensor, index):
+                return self.read(tensor, index, guarded)
+            case Not(arg):
+                operand = self.cond(arg, guarded)
+                return build.logic("not", self.labels([operand]), operand)
+            case And(args) | Or(args):
+                operands = [self.cond(a, k > 0 or guarded) for k, a in enumerate(args)]
+                return build.logic("and" if isinstance(cond, And) else "or", self.labels(operands), *operands)
+
+    def read(self, tensor: str, index: tuple[Poly, ...], guarded: bool) -> Operand:
+        """An entry of a tensor, a let or a real attribute."""
+        if tensor in self.reals and not index:
+            return Scalar(Read(tensor, ()))
+        polys = tuple(self.poly(p, guarded) for p in index)
+        labels = {**self.labels((), polys), **self._all_labels()}
+        return self.builder.at(labels, self.values[tensor], polys, guarded)
+
+    def select(self, cond: Operand, then: Operand, other: Operand) -> Operand:
+        """`then` where cond, else `other`."""
+        return self.builder.select(self.labels([then, other, cond]), cond, then, other)
+
+    def _sum(self, args: tuple[Term, ...], guarded: bool) -> Operand:
+        """Addends from left to right; a difference where one is negative."""
+        signed = [(negative(a), neg(a) if negative(a) else a) for a in args]
+        if signed[0][0] and not signed[1][0]:
+            signed[:2] = signed[1::-1]
+        result: Operand = Scalar(ZERO)
+        for minus, term in signed:
+            operand = self.term(term, guarded)
+            result = self.builder.map("sub" if minus else "add", self.labels([result, operand]), result, operand)
+        return result
+
+    def _divisors(self, args: tuple[Term, ...], guarded: bool) -> list[Operand]:
+        return [self.term(power(a.base, -a.exponent), guarded) for a in args if _is_divisor(a)]  # type: ignore[union-attr]
+
+    def product(self, factors: Sequence[Operand], divisors: Sequence[Operand] = ()) -> Operand:
+        """Constants first and small factors before large ones, so that each product is as small as it can be."""
+        build = self.builder
+        constant = mul(
+            *(f.term for f in factors if isinstance(f, Scalar)),  # type: ignore[misc]
+            *(power(d.term, -1) for d in divisors if isinstance(d, Scalar)),  # type: ignore[arg-type]
+        )
+        rest = sorted((f for f in factors if not isinstance(f, Scalar)), key=lambda o: len(self.labels([o])))
+        below = sorted((d for d in divisors if not isinstance(d, Scalar)), key=lambda o: len(self.labels([o])))
+        result: Operand = Scalar(constant)
+        for factor in rest:
+            result = build.map("mul", self.labels([result, factor]), result, factor)
+        if below:
+            divisor = below[0]
+            for other in below[1:]:
+                divisor = build.map("mul", self.labels([divisor, other]), divisor, other)
+            result = build.map("div", self.labels([result, divisor]), result, divisor)
+        return result
+
+    def bind(self, term: Reduce) -> tuple[str, Poly, Cond, Term]:
+        """A binder's index, renamed apart and in scope: (index, extent, guard, body)."""
+        name = fresh(term.var)
+        apart = {term.var: Poly.sym(name)}
+        guard, body = substitute_cond(term.guard, apart), substitute(term.body, apart)
+        extent = self._free_of_indices(term.extent)
+        if extent != term.extent:
+            guard = both(int_lt(Poly.sym(name), term.extent), guard)
+        self.extents[name] = extent
+        return name, extent, guard, body
+
+    def _free_of_indices(self, extent: Poly) -> Poly:
+        """An upper bound of an extent over all values of the indices that it mentions."""
+        for name in sorted(extent.symbols & self.extents.keys()):
+            linear = extent.linear_in(name)
+            if linear is None or linear[0].constant is None:
+                raise Unlowerable(f"{self.op.name}: the extent {extent} depends on the index {name} in no simple way")
+            last = self.extents[name] - 1 if linear[0].constant > 0 else Poly.of(0)
+            extent = linear[0] * last + linear[1]
+        if any(True for _ in extent.entries()):
+            raise Unlowerable(f"{self.op.name}: the extent {extent} is read from a tensor")
+        return extent.maximum(0) if extent.constant is None and len(extent.terms) > 1 else extent
+
+    def positive(self, extent: Poly) -> bool:
+        """Whether an extent is at least 1 wherever the operator's requirements hold."""
+        if extent.constant is not None:
+            return extent.constant >= 1
+        return any(c == IntCmp(">=", extent - 1) for req in self.op.requires for c in _conjuncts(req))
+
+
+def numerators(args: tuple[Term, ...]) -> list[Term]:
+    """The factors that are not divided by."""
+    return [a for a in args if not _is_divisor(a)]
+
+
+def _is_divisor(term: Term) -> bool:
+    return isinstance(term, Pow) and term.exponent < 0
+
+
+def negative(term: Term) -> bool:
+    """Whether the term is written with a minus."""
+    match term:
+        case Num(value):
+            return value < 0
+        case Mul((Num(value), *_)):
+            return value < 0
+        case _:
+            return False
+
+
+def _conjuncts(cond: Cond) -> tuple[Cond, ...]:
+    return cond.args if isinstance(cond, And) else () if cond == TRUE else (cond,)
+
+
+def total(node: Term | Cond) -> bool:
+    """Whether the term is defined for all finite reals (a read out of bounds counts as 0)."""
+    match node:
+        case Pow(_, exponent) if exponent < 0:
+            return False
+        case Call(fn, args) if FUNCTIONS[fn].domain(*args) != TRUE:
+            return False
+        case Reduce(kind, _, _, _, _) if kind in ("max", "min"):
+            return False
+        case _:
+            return all(map(total, children(node)))
+
+
+def _label_names(poly: Poly) -> list[str]:
+    """The labels in a polynomial, in order of their first occurrence."""
+    name = poly.as_symbol
+    return [name] if name is not None and name[0] == "$" else sorted(s for s in poly.symbols if s[0] == "$")

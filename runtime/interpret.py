@@ -1,0 +1,168 @@
+"""Run a kernel step by step over any scalars: plain and slow; the executor is the fast way for floats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.kernels import Kernel, Operand, Program, Scalar, Step, Use, Value
+from gradproof.compiler.ops import Axis
+from gradproof.compiler.terms import And, IntCmp, Not, Or, RealCmp, Truth
+from gradproof.runtime.scalars import Array, Binding, Scalars, connect
+from gradproof.runtime.views import gathered, integers, view
+
+_CONDS = Truth | IntCmp | RealCmp | And | Or | Not
+
+
+def run_kernel(
+    kernel: Kernel,
+    inputs: Mapping[str, Array],
+    sizes: Mapping[str, tuple[int, ...]],
+    ints: Mapping[str, int],
+    reals: Mapping[str, Fraction],
+    scalar: Scalars,
+) -> Array:
+    """The result of one kernel, in the shape of its tensor.
+
+    `inputs` has an array for each of the kernel's inputs, with all axes of its packs; `sizes` binds each size symbol (a
+    pack to any number of sizes), `ints` and `reals` the attributes. Undefined, Undecided or Irrational where an entry of
+    the result has no value in these scalars.
+    """
+    names = {**{name: math.prod(each) for name, each in sizes.items()}, **ints}
+    binding = Binding(names, reals)
+    arrays = []
+    for given in kernel.program.inputs:
+        shape = tuple(extent.evaluate(names) for extent in given.axes)
+        values = np.asarray(inputs[given.name])
+        values = values.astype(np.int64) if given.kind == "int" else values
+        values = scalar.array(values) if given.kind == "real" else values
+        arrays.append(np.asarray(values, order="C").reshape(shape))
+    with scalar.context():
+        (result,) = run_program(kernel.program, arrays, binding, scalar)
+        shape = tuple(n for axis in kernel.axes for n in _axis_shape(axis, sizes, names))
+        result = np.asarray(result, order="C").reshape(shape)
+        return scalar.check(result) if kernel.program.outputs[0].kind == "real" else result
+
+
+def _axis_shape(axis: Axis, sizes: Mapping[str, tuple[int, ...]], names: Mapping[str, int]) -> tuple[int, ...]:
+    return sizes[axis.pack] if axis.pack is not None else (axis.extent.evaluate(names),)
+
+
+def run_program(program: Program, inputs: Sequence[Array], binding: Binding, scalar: Scalars) -> list[Array]:
+    """The outputs of a program. Inputs are contiguous arrays of exactly the extents declared."""
+    run = _Run(program, list(inputs), binding, scalar)
+    for step in program.steps:
+        run.registers.append(run.step(step))
+    return [run.output(value) for value in program.outputs]
+
+
+class _Run:
+    def __init__(self, program: Program, registers: list[Array], binding: Binding, scalar: Scalars) -> None:
+        self.program, self.registers, self.binding, self.scalar = program, registers, binding, scalar
+        self.ints = binding.ints
+
+    def shape(self, extents: tuple[Poly, ...]) -> tuple[int, ...]:
+        return tuple(max(e.evaluate(self.ints), 0) for e in extents)
+
+    def operand(self, operand: Operand, shape: tuple[int, ...]) -> Any:
+        if isinstance(operand, Scalar):
+            if isinstance(operand.term, _CONDS):
+                value: Any = self.scalar.truth(operand.term, self.binding)
+            else:
+                value = self.scalar.constant(operand.term, self.binding)
+            out = np.empty(shape, bool if isinstance(value, bool) else self.scalar.dtype)
+            out[...] = value
+            return out
+        source = self.registers[operand.reg]
+        real = self.program.kind(operand.reg) == "real"
+        found = view(source, operand, shape, self.ints, self.scalar.zeros(())[()] if real else False)
+        for into, outof in found.copies:
+            into[...] = outof
+        return found.array
+
+    def output(self, value: Value) -> Array:
+        return np.array(self.operand(value.operand, self.shape(value.extents)))
+
+    def step(self, step: Step) -> Array:
+        result = np.asarray(self._value(step, self.shape(step.extents)))
+        shape = self.shape(step.axes)
+        return np.asarray(np.broadcast_to(result, shape), order="C")
+
+    def _value(self, step: Step, shape: tuple[int, ...]) -> Any:
+        scalar = self.scalar
+        match step.op:
+            case "gather":
+                return self._gather(step, shape)
+            case "reshape":
+                (source,) = step.operands
+                return self.registers[source.reg if isinstance(source, Use) else 0].reshape(shape)
+            case "ints" | "intcmp":
+                values = integers(step.poly or Poly.of(0), shape, self.ints, self._register)
+                return values if step.op == "ints" else values >= 0 if step.name == ">=" else values == 0
+        args = [self.operand(o, shape) for o in step.operands]
+        axes = tuple(range(step.rank, len(shape)))
+        match step.op:
+            case "map":
+                return scalar.map(step.name, args)
+            case "pow":
+                return scalar.pow(args[0], int(step.name))
+            case "call":
+                return scalar.call(step.name, args)
+            case "select":
+                return scalar.select(*args)
+            case "compare":
+                return scalar.compare(step.name, *args)
+            case "logic":
+                return connect(step.name, args)
+            case "fold":
+                return scalar.fold(step.name, args[0], args[1] if len(args) > 1 else None, axes)
+            case "contract":
+                return scalar.fold("sum", scalar.map("mul", args), None, axes)
+            case "cast":
+                return scalar.cast(args[0])
+            case "copy":
+                return np.array(args[0])
+            case "scatter":
+                return self._scatter(step, args[0], shape)
+        raise ValueError(f"unknown step {step.op}")
+
+    def _register(self, reg: int) -> Array:
+        return self.registers[reg]
+
+    def _gather(self, step: Step, shape: tuple[int, ...]) -> Array:
+        (use,) = step.operands
+        if not isinstance(use, Use):
+            raise TypeError("a gather reads a register")
+        source = self.registers[use.reg]
+        out = gathered(source, use.index, shape, self.ints, self._register, use.padded)
+        if use.padded and step.kind == "real" and self.scalar.exact:
+            # Padding is the number 0 of these scalars, not Python's.
+            out = np.where(np.frompyfunc(lambda v: type(v) is int, 1, 1)(out).astype(bool), self.scalar.zeros(()), out)
+        return out
+
+    def _scatter(self, step: Step, values: Array, shape: tuple[int, ...]) -> Array:
+        axis = step.axis or 0
+        out = self.scalar.zeros(shape[: step.rank])
+        where = np.broadcast_to(integers(step.poly or Poly.of(0), shape, self.ints, self._register), shape)
+        # The operand and the position do not depend on the scattered label: take its first slice.
+        if 0 in shape:
+            return out
+        values, where = (np.take(a, 0, axis) for a in (values, where))
+        for position in np.ndindex(values.shape):
+            target = int(where[position])
+            if 0 <= target < shape[axis]:
+                outer = list(position[: step.rank - 1])
+                outer.insert(axis, target)
+                key = tuple(outer)
+                out[key] = self.scalar.map("add", [_cell(out[key]), _cell(values[position])])[()]
+        return out
+
+
+def _cell(value: Any) -> Array:
+    out = np.empty((), object if not isinstance(value, np.generic) else value.dtype)
+    out[()] = value
+    return out
