@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gradproof.compiler.library import base_name, prelude
-from gradproof.compiler.ops import OpDef, Param
+from gradproof.compiler.ops import Attr, OpDef, Param
 from gradproof.compiler.rules import rules_of
 from gradproof.compiler.show import number, show, show_formula, show_signature
 
@@ -58,14 +58,9 @@ def _entry(op: OpDef, timeout: float | None) -> Entry:
 
 
 def _page(entry: Entry) -> str:
-    lines = [
-        show_signature(entry.op),
-        *_indented(entry.op.doc.split("\n")),
-        "",
-        *_indented(entry.op.source.split("\n")),
-        "",
-    ]
-    for kind, target, text, written in _rules(entry.op):
+    op = entry.op
+    lines = [show_signature(op), *_indented(op.doc.split("\n")), "", *_indented(op.source.split("\n")), ""]
+    for kind, target, text, written in _rules(op):
         lines.append(f"  {kind} {'as written' if written else 'derived'}: {target} = {text}")
     codes = f": {' '.join(entry.codes)}" if entry.codes else ""
     return "\n".join([*lines, f"  {entry.status}{codes}"])
@@ -118,3 +113,7 @@ def _data(entry: Entry) -> dict[str, Any]:
 
 def _axes(param: Param) -> list[str]:
     return [f"{axis.pack}" if axis.pack else show(axis.extent) for axis in param.axes]
+
+
+def _default(attr: Attr) -> str | None:
+    return None if attr.default is None else number(attr.default)

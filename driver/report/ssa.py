@@ -20,7 +20,7 @@ from gradproof.grammar.syntax import File, Fn, Op
 def render(module: Module) -> str:
     """The text of a module's graphs, below their dims and the operators that are not in the prelude."""
     graphs = tuple(module.graphs.values())
-    dims = {dim.name: dim for graph in graphs for dim in graph.dims}
+    dims = {dim.name: dim for graph in graphs for dim in graph.dims if dim.value is None}  # fixed ones are numbers now
     declared = "\n".join(map(_dim, dims.values()))
     return "\n\n".join(part for part in (_stanzas(module), declared, *map(render_graph, graphs)) if part) + "\n"
 
@@ -78,8 +78,6 @@ def _shape(size: str, extents: tuple[Poly, ...]) -> str:
 
 
 def _dim(dim: Dim) -> str:
-    if dim.value is not None:
-        return f"dim {dim.name} = {dim.value}"
     return f"dim {dim.name} >= {dim.lower}" if dim.lower else f"dim {dim.name}"
 
 
