@@ -84,7 +84,7 @@ def equal(
         if not form:
             return Equal(True, "normal form", frozenset(work.trace.cancelled))
         form = _same_regions(form, work, timeout)
-        form = _same_cases(form, work, facts, timeout) if form else form
+        form = same_cases(form, work, facts, timeout) if form else form
         if not form:
             return Equal(True, "normal form + z3", frozenset(work.trace.cancelled))
     except NotGeneric as error:
@@ -333,7 +333,7 @@ def _solve(equations: list[tuple[Poly, Poly]], unknown: set[str], known: set[str
 # Conditions of reals ---------------------------------------------------------------------------------------------
 
 
-def _same_cases(form: Form, work: Normalizer, facts: Sequence[Cond], timeout: float) -> Form:
+def same_cases(form: Form, work: Normalizer, facts: Sequence[Cond], timeout: float) -> Form:
     """Drop each group of monomials under the same sums whose bodies add up to 0 at every point, by Z3."""
     from gradproof.verifier.smt import prove_real
 

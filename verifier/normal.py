@@ -791,6 +791,41 @@ class Normalizer:
                     raise TooLarge("a fold whose body changes height under substitution")
                 return self.of_atom(atom("fold", kind, extent.substitute(mapping), *changed))
 
+    def replace(self, form: Form, old: Atom, new: Form) -> Form:
+        """Replace an atom that binds nothing by a form, everywhere in a form, inside other atoms too."""
+        out: Form = {}
+        for monomial, coefficient in form.items():
+            touched = [f for f in monomial.factors if contains(f[0], old)]
+            if not touched:
+                accumulate(out, {monomial: coefficient})
+                continue
+            changed = self.product(self._power_of(self._replaced(a, old, new), e) for a, e in touched)
+            same = [f for f in monomial.factors if not contains(f[0], old)]
+            for m, c in changed.items():
+                merged = self.monomial((*monomial.binders, *m.binders), monomial.guards | m.guards, (*same, *m.factors))
+                accumulate(out, merged, c * coefficient)
+        return out
+
+    def _replaced(self, one: Atom, old: Atom, new: Form) -> Form:
+        if one is old:
+            return self._apart(new)
+        match one.kind:
+            case "pos" | "neg":
+                return self.sign_is(one.kind, self.replace(self.thaw(one.parts[0]), old, new))
+            case "base":
+                return self.replace(self.thaw(one.parts[0]), old, new)
+            case "log":
+                inner = self.replace(self.thaw(one.parts[0]), old, new)
+                return self.case_split([inner], lambda parts: self._log(parts[0]))
+            case "exp":
+                inner = self.replace(self._apart({one.parts[0]: 1}), old, new)
+                return self.case_split([inner], lambda parts: self._exp(parts[0]))
+            case "fn":
+                inside = [self.replace(self.thaw(a), old, new) for a in one.parts[1]]
+                return self.case_split(inside, lambda parts: self._opaque(one.parts[0], parts))
+            case _:
+                raise TooLarge("a replacement inside an optimum")
+
     def _apart(self, form: Form) -> Form:
         """The same form with new names for its bound indices."""
         if not any(m.binders for m in form):
@@ -950,6 +985,23 @@ def _order(item: tuple[Monomial, Number]) -> Any:
     monomial, _ = item
     factors = [(a.id, e) for a, e in monomial.factors]
     return (len(factors), factors, len(monomial.binders), str(monomial.binders), sorted(map(str, monomial.guards)))
+
+
+def contains(one: Atom, wanted: Atom) -> bool:
+    """Whether an atom is, or has inside, another one."""
+
+    def inside(part: Any) -> bool:
+        match part:
+            case Atom():
+                return part is wanted or inside(part.parts)
+            case Monomial():
+                return any(inside(a) for a, _ in part.factors)
+            case tuple():
+                return any(inside(p) for p in part)
+            case _:
+                return False
+
+    return inside(one)
 
 
 def _can_stay_equal(part: Any) -> bool:

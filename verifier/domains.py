@@ -1,0 +1,314 @@
+"""DOM: what runs is defined wherever the meaning is, and the rules wherever the meaning is differentiable too.
+
+What a term needs to be defined is the calculus's business (calculus.requirements); here the needs of what runs are
+discharged from bounds of terms, from the needs of the meaning and of its derivative, or by Z3. What the meaning itself
+needs and bounds can't settle (`x > 0` for log x) is left to each graph that applies the operator: `residual`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from gradproof.compiler.calculus import Requirement, requirements
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.ops import OpDef
+from gradproof.compiler.rules import RuleSet, derived_jvp, meaning_of, unfolded
+from gradproof.compiler.terms import (
+    TRUE,
+    ZERO,
+    And,
+    Cond,
+    IntCmp,
+    Not,
+    Num,
+    Or,
+    Read,
+    RealCmp,
+    Term,
+    both,
+    free_symbols,
+    substitute,
+    substitute_cond,
+)
+from gradproof.verifier.normal import Atom, Form, Monomial, Normalizer, TooLarge, atom, scaled
+from gradproof.verifier.ranges import Context
+from gradproof.verifier.setting import setting_of
+from gradproof.verifier.signs import ANY, Bounds, Interval, settles
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A requirement of a formula, in the context of its indices, with the place that it comes from."""
+
+    requirement: Requirement
+    context: Context
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.requirement.why} in {self.where}"
+
+
+def needs_of(body: Term | Cond, context: Context, where: str) -> list[Need]:
+    """What a formula needs of real numbers (SHAPE has the needs of integers)."""
+    out = []
+    for one in requirements(body):
+        if (not isinstance(one.cond, IntCmp) or one.exists) and one.why != "division of integers":
+            out.append(Need(one, context.with_ranges(dict(one.binders)), where))
+    return out
+
+
+def domain_reads(op: OpDef) -> dict[str, Interval]:
+    """Bounds of every entry of an input or real attribute, from the declared domain (`where x > 0`)."""
+    reads: dict[str, Interval] = {}
+    for fact in setting_of(op).facts:
+        match fact:
+            case RealCmp(rel, Read(name, _), Num(value)):
+                interval = Interval(None, value, True, rel == "<")
+                if rel == "==":
+                    interval = Interval(value, value, False, False)
+            case RealCmp(rel, Num(value), Read(name, _)):
+                interval = Interval(value, None, rel == "<", True)
+                if rel == "==":
+                    interval = Interval(value, value, False, False)
+            case _:
+                continue
+        reads[name] = reads.get(name, ANY).meet(interval)
+    return reads
+
+
+@lru_cache(maxsize=4096)
+def meaning_needs(op: OpDef) -> tuple[Need, ...]:
+    """What the meaning needs, beyond what bounds settle."""
+    if not isinstance(op.forward.body, Cond):
+        return _open(op, needs_of(meaning_of(op), _inside(op), "the meaning"))
+    return _open(op, needs_of(op.forward.body, _inside(op), "the meaning"))
+
+
+@lru_cache(maxsize=4096)
+def derivative_needs(op: OpDef) -> tuple[Need, ...]:
+    """What the calculus's derivative needs, beyond what bounds settle."""
+    if not op.differentiable:
+        return ()
+    return _open(op, needs_of(derived_jvp(op), _inside(op), "the derivative"))
+
+
+def _inside(op: OpDef) -> Context:
+    return setting_of(op).context.with_ranges(dict(zip(op.forward.indices, op.forward.extents, strict=True)))
+
+
+def _open(op: OpDef, needs: Iterable[Need]) -> tuple[Need, ...]:
+    return tuple(need for need in needs if not _settled(op, need))
+
+
+def _settled(op: OpDef, need: Need) -> bool:
+    requirement = need.requirement
+    if requirement.exists:
+        return _occupied(need)
+    reals = tuple(c for c in _conjuncts(requirement.path) if isinstance(c, RealCmp))
+    integers = tuple(c for c in _conjuncts(requirement.path) if isinstance(c, IntCmp))
+    context = Context(need.context.lower, need.context.ranges, (*need.context.facts, *integers))
+    bounds = Bounds(context, domain_reads(op), (*setting_of(op).facts, *reals))
+    return settles(bounds, requirement.cond)
+
+
+def _occupied(need: Need) -> bool:
+    """Whether an optimum's range has an index for sure."""
+    _, extent = need.requirement.binders[-1]
+    return need.requirement.cond == TRUE and need.context.nonnegative(extent - 1)
+
+
+def _conjuncts(conds: Iterable[Cond]) -> list[Cond]:
+    out: list[Cond] = []
+    for cond in conds:
+        out += _conjuncts(cond.args) if isinstance(cond, And) else [cond]
+    return out
+
+
+def check_op(op: OpDef, rules: RuleSet, timeout: float) -> list[str]:
+    """DOM of one operator: the needs of what runs that do not follow (nothing: it is proved)."""
+    failures: list[str] = []
+    known = _Known(op, meaning_needs(op))
+    forward = [(f"let {let.target}", let.body, let.indices, let.extents) for let in rules.forward.lets]
+    result = rules.forward.result
+    forward.append(("what runs", result.body, result.indices, result.extents))
+    for where, body, indices, extents in forward:
+        failures += _undischarged(op, body, indices, extents, where, known, timeout)
+    known = _Known(op, (*meaning_needs(op), *derivative_needs(op)))
+    for name, computation in (("the jvp", rules.jvp), *((f"the vjp of {n}", c) for n, c in rules.vjps)):
+        if computation is None:
+            continue
+        for let in computation.lets:
+            failures += _undischarged(op, let.body, let.indices, let.extents, f"let {let.target}", known, timeout)
+        rule = computation.result
+        failures += _undischarged(op, rule.body, rule.indices, rule.extents, name, known, timeout)
+    return list(dict.fromkeys(failures))
+
+
+def _undischarged(
+    op: OpDef,
+    body: Term | Cond,
+    indices: tuple[str, ...],
+    extents: tuple[Poly, ...],
+    where: str,
+    known: _Known,
+    timeout: float,
+) -> list[str]:
+    if not isinstance(body, Cond):
+        body = unfolded(op, body)
+    if extents == op.forward.extents:
+        # The same entry of an input and of the output goes by one name, so that facts about it are found.
+        names = dict(zip(indices, map(Poly.sym, op.forward.indices), strict=True))
+        body = substitute_cond(body, names) if isinstance(body, Cond) else substitute(body, names)
+        indices = op.forward.indices
+    context = setting_of(op).context.with_ranges(dict(zip(indices, extents, strict=True)))
+    return [
+        str(need)
+        for need in needs_of(body, context, where)
+        if not _settled(op, need) and not known.implies(need) and not known.solver_implies(need, timeout)
+    ]
+
+
+class _Known:
+    """Needs that hold, for matching other needs against them up to the names of indices."""
+
+    def __init__(self, op: OpDef, needs: Iterable[Need]) -> None:
+        self.op = op
+        self.needs = tuple(needs)
+        # Keys forget the names of indices, so only needs that hold everywhere in their ranges may be matched by key.
+        free = [need for need in self.needs if not need.requirement.path]
+        self.facts = {key for need in free for key in self._keys(need, given=True)}
+
+    def implies(self, need: Need) -> bool:
+        """Whether a known need, that holds at least wherever this one is asked for, says the same."""
+        asked = need.requirement
+        path = set(_conjuncts(asked.path))
+        for one in self.needs:
+            given = one.requirement
+            same = given.cond == asked.cond and not given.binders and given.exists == asked.exists
+            if same and set(_conjuncts(given.path)) <= path:
+                return True
+        keys = self._keys(need, given=False)
+        return bool(keys) and all(key in self.facts for key in keys)
+
+    def _keys(self, need: Need, given: bool) -> list[object]:
+        """The need as keys: what it gives (any of them may be used), or what it asks for (all are wanted)."""
+        requirement = need.requirement
+        if requirement.exists:
+            extent = requirement.binders[-1][1]
+            return [("occupied", extent)] if requirement.cond == TRUE else []
+        kind, term = _shape(requirement.cond)
+        if term is None:
+            return []
+        work = Normalizer(need.context)
+        try:
+            form = work.normal(term)
+        except TooLarge:
+            return []
+        factors = _factors(form)
+        if kind == "nonzero" and factors is not None:
+            return [("nonzero", _key(work, {Monomial((), frozenset(), ((one, 1),)): 1}, need)) for one in factors]
+        frozen = work.freeze(form)
+        if not frozen:
+            return []
+        leading = frozen[0][1]
+        form = scaled(form, 1 / abs(_fraction(leading)))
+        keys: list[object] = [(kind, _key(work, form, need))]
+        if given and kind == "positive":
+            keys += [("nonnegative", _key(work, form, need)), ("nonzero", _key(work, _monic(form, leading), need))]
+            if factors is not None:
+                keys += [("nonzero", _key(work, {Monomial((), frozenset(), ((one, 1),)): 1}, need)) for one in factors]
+        if kind == "nonzero":
+            keys = [("nonzero", _key(work, _monic(form, leading), need))]
+        return keys
+
+    def solver_implies(self, need: Need, timeout: float) -> bool:
+        """Whether Z3 derives the need from the known ones at the same indices."""
+        from gradproof.verifier.smt import prove_real
+
+        if need.requirement.exists:
+            return False
+        hypotheses: list[Cond] = list(setting_of(self.op).facts)
+        for known in self.needs:
+            given = known.requirement
+            if not given.exists and not given.binders:
+                path = both(*given.path)
+                hypotheses.append(given.cond if path == TRUE else Or((Not(path), given.cond)))
+        hypotheses += need.context.known(need.requirement.cond)
+        hypotheses += need.requirement.path
+        return prove_real(need.requirement.cond, hypotheses, timeout).answer == "proved"
+
+
+def _fraction(value: object) -> object:
+    from fractions import Fraction
+
+    return Fraction(value)  # type: ignore[arg-type]
+
+
+def _monic(form: Form, leading: object) -> Form:
+    """The form with a positive leading coefficient: -t != 0 is t != 0."""
+    return scaled(form, -1) if leading < 0 else form  # type: ignore[operator]
+
+
+def _shape(cond: Cond) -> tuple[str, Term | None]:
+    """(kind, t) of t != 0, t > 0, t >= 0."""
+    match cond:
+        case RealCmp("<", zero, t) if zero == ZERO:
+            return "positive", t
+        case RealCmp("<=", zero, t) if zero == ZERO:
+            return "nonnegative", t
+        case Or((RealCmp("<", a, right), RealCmp("<", left, b))) if a == b and left == right == ZERO:
+            return "nonzero", a
+        case _:
+            return "", None
+
+
+def _factors(form: Form) -> list[Atom] | None:
+    """The atoms whose product the form is, but for a constant and exponentials; None where it is no such product."""
+    if len(form) != 1:
+        return None
+    ((monomial, _),) = form.items()
+    if monomial.binders or monomial.guards or any(a.kind in ("pos", "neg", "bool") for a, _ in monomial.factors):
+        return None
+    return [one for one, _ in monomial.factors if one.kind != "exp"]
+
+
+def _key(work: Normalizer, form: Form, need: Need) -> object:
+    """The form up to the names of the indices in it."""
+    frozen = work.freeze(form)
+    wrapped = atom("log", frozen)
+    binders = [(v, need.context.ranges[v]) for v in sorted(wrapped.symbols) if v in need.context.ranges]
+    try:
+        return work.freeze({Monomial(tuple(binders), frozenset(), ((wrapped, 1),)): 1})
+    except TooLarge:
+        return frozen
+
+
+def residual(op: OpDef) -> tuple[Need, ...]:
+    """What a graph must show where it applies the operator: the declared domain, and what bounds can't settle."""
+    declared = tuple(
+        Need(Requirement((), (), fact, f"the domain of {op.name}"), _declared(op, fact), "its declaration")
+        for fact in setting_of(op).facts
+    )
+    return (*declared, *meaning_needs(op), *derivative_needs(op))
+
+
+def _declared(op: OpDef, fact: Cond) -> Context:
+    context = setting_of(op).context
+    names = free_symbols(fact)
+    ranges = {
+        str(p): axis.extent
+        for param in op.params
+        for read in _reads(fact)
+        if read.tensor == param.name
+        for p, axis in zip(read.index, param.axes, strict=True)
+        if p.as_symbol in names
+    }
+    return replace(context, ranges={**context.ranges, **ranges})
+
+
+def _reads(cond: Cond) -> list[Read]:
+    from gradproof.compiler.terms import walk
+
+    return [node for node in walk(cond) if isinstance(node, Read)]

@@ -1,0 +1,346 @@
+"""KINK: where an operator is not smooth, the derivative that it uses is a Clarke subgradient, and the declared one.
+
+Two shapes of non-smoothness are proved, and everything else is unknown:
+
+- one optimum (max or min over an index) of smooth entries inside a smooth formula: the calculus's even split between
+  the entries that attain it is a convex combination of their gradients, which is the Clarke subdifferential
+  (Clarke 1983, propositions 2.3.12 and 2.3.3); the rule must equal the calculus's everywhere;
+- conditions `p < 0`, `p = 0` on entries, where each p has an input entry of its own in which it is linear, so that the
+  ties are smooth surfaces that cross transversally and all sides of a tie have inner points. For each condition, at
+  p = 0: the formula's three branches agree (it is continuous), and the rule is the same convex combination of its
+  values on the two sides, whatever the other conditions say. With several ties at once the combinations multiply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from gradproof.compiler.claims import Hypothesis
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.ops import TANGENT, OpDef
+from gradproof.compiler.rules import RuleSet, derived_jvp, meaning_of, unfolded
+from gradproof.compiler.terms import ZERO, Cond, Or, RealCmp, Term, both, negate, substitute
+from gradproof.verifier.derivatives import Proof
+from gradproof.verifier.equality import Abstraction, equal
+from gradproof.verifier.normal import (
+    Atom,
+    Form,
+    Monomial,
+    Normalizer,
+    Number,
+    TooLarge,
+    accumulate,
+    atom,
+    plus,
+    scaled,
+)
+from gradproof.verifier.setting import Setting, setting_of
+
+WEIGHTS = (Fraction(0), Fraction(1), Fraction(1, 2))
+
+
+class Unsettled(Exception):
+    """KINK can't be shown by these means; the reason is the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """One condition's polynomial p, up to the names of bound indices, and the private entry in which it is linear."""
+
+    generic: Atom  # the "pos" atom with holes for bound indices
+    private: tuple[str, ...]  # the tensors whose entry occurs in p linearly and in nothing else of p
+
+
+def prove_kinks(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
+    """KINK of one operator."""
+    if rules.jvp is None:
+        return Proof(True, "structure")
+    setting = setting_of(op)
+    ranges = dict(zip(op.forward.indices, op.forward.extents, strict=True))
+    work = Normalizer(setting.context.with_ranges(ranges))
+    try:
+        value = work.form(meaning_of(op))
+        names = dict(zip(rules.jvp.result.indices, map(Poly.sym, op.forward.indices), strict=True))
+        rule = work.form(substitute(unfolded(op, rules.jvp.result.body), names))  # type: ignore[arg-type]
+        if any(_optima(value)):
+            return _one_optimum(op, rules, value, timeout)
+        return _Conditions(op, setting, work, timeout).prove(value, rule, work.form(derived_jvp(op)))
+    except (Unsettled, TooLarge) as error:
+        return Proof(False, "", (), str(error))
+
+
+def _optima(form: Form) -> Iterator[tuple[Monomial, Atom]]:
+    for monomial in form:
+        for one, _ in monomial.factors:
+            for inner in _inside(one):
+                if inner.kind == "fold" and inner.parts[0] != "prod":
+                    yield monomial, inner
+
+
+def _inside(part: object) -> Iterator[Atom]:
+    match part:
+        case Atom():
+            yield part
+            yield from _inside(part.parts)
+        case Monomial():
+            for one, _ in part.factors:
+                yield from _inside(one)
+        case tuple():
+            for inner in part:
+                yield from _inside(inner)
+        case _:
+            pass
+
+
+def _one_optimum(op: OpDef, rules: RuleSet, value: Form, timeout: float) -> Proof:
+    found = {one for _, one in _optima(value)}
+    if len(found) != 1:
+        raise Unsettled("several optima in one formula")
+    (best,) = found
+    for monomial, _ in _optima(value):
+        if best.symbols & {v for v, _ in monomial.binders}:
+            raise Unsettled("an optimum under a sum")
+    stepping = [a for m in value for f, _ in m.factors for a in _inside(f) if a.kind in ("pos", "neg") or _steps(a)]
+    if stepping:
+        raise Unsettled("an optimum beside other conditions")
+    ranges = dict(zip(op.forward.indices, op.forward.extents, strict=True))
+    context = setting_of(op).context.with_ranges(ranges)
+    jvp = rules.jvp.result if rules.jvp else op.forward
+    names = dict(zip(jvp.indices, map(Poly.sym, op.forward.indices), strict=True))
+    own = substitute(unfolded(op, jvp.body), names)  # type: ignore[arg-type]
+    same = equal(own, derived_jvp(op), context, setting_of(op).facts, timeout)
+    if not same.proved:
+        raise Unsettled("the rule is not the even split between the entries that attain the optimum")
+    if op.kinks:
+        raise Unsettled("a declared value at a tie of an optimum over an index")
+    split = Hypothesis("ties are split evenly", "a convex combination of the gradients of the entries that attain it")
+    return Proof(True, same.by, (split,))
+
+
+def _steps(one: Atom) -> bool:
+    from gradproof.compiler.functions import FUNCTIONS
+
+    return one.kind == "fn" and FUNCTIONS[one.parts[0]].jump is not None
+
+
+class _Conditions:
+    """The second shape: conditions on entries."""
+
+    def __init__(self, op: OpDef, setting: Setting, work: Normalizer, timeout: float) -> None:
+        self.op, self.setting, self.work, self.timeout = op, setting, work, timeout
+        self.inputs = {p.name for p in op.differentiable}
+        self.notes: list[Hypothesis] = []
+
+    def prove(self, value: Form, rule: Form, derivative: Form) -> Proof:
+        ties = self._ties((value, rule, derivative))
+        self._independent(ties)
+        for tie in ties:
+            self._one(tie, value, rule)
+        for kink in self.op.kinks:
+            self._declared(kink.cond, kink.value, rule)
+        return Proof(True, "normal form + z3", tuple(self.notes))
+
+    # The conditions and their surfaces
+
+    def _ties(self, forms: tuple[Form, ...]) -> list[Tie]:
+        found: dict[Atom, Tie] = {}
+        for form in forms:
+            for monomial in form:
+                outer = [one for one, _ in monomial.factors if one.kind in ("pos", "neg")]
+                buried = [
+                    inner
+                    for one, _ in monomial.factors
+                    for inner in _inside(one.parts)
+                    if inner.kind in ("pos", "neg") or _steps(inner)
+                ]
+                if buried or any(_steps(one) for one, _ in monomial.factors):
+                    raise Unsettled("a condition inside another function")
+                for one in outer:
+                    generic = self._generic(one, monomial)
+                    if generic not in found and self._varies(one):
+                        found[generic] = Tie(generic, self._private(one, monomial))
+        return list(found.values())
+
+    def _generic(self, one: Atom, monomial: Monomial) -> Atom:
+        """The condition's polynomial up to the names of bound indices, as a "pos" atom."""
+        return atom("pos", self._oriented(one, monomial).parts[0])
+
+    def _oriented(self, one: Atom, monomial: Monomial) -> Atom:
+        """The condition with holes for bound indices: renaming may turn [p > 0] into [-p < 0]."""
+        holes = {v: Poly.sym(f"?{k}") for k, v in enumerate(v for v, _ in monomial.binders if v in one.symbols)}
+        ((only, _),) = self.work.substitute_atom(one, holes).items()
+        return only.factors[0][0]
+
+    def _varies(self, one: Atom) -> bool:
+        return any(a.kind == "read" and a.parts[0] in self.inputs for a in _inside(one.parts))
+
+    def _private(self, one: Atom, monomial: Monomial) -> tuple[str, ...]:
+        names: list[str] = []
+        for m, coefficient in one.parts[0]:
+            match m.factors:
+                case ((read, 1),) if read.kind == "read" and read.parts[0] in self.inputs and not m.binders:
+                    others = [x for x, _ in one.parts[0] if x is not m]
+                    if any(a is read for x in others for f, _ in x.factors for a in _inside(f)) or not coefficient:
+                        continue
+                    symbols = [p.as_symbol for p in read.parts[1]]
+                    indices = {v for v, _ in monomial.binders} | set(self.op.forward.indices)
+                    if (
+                        None in symbols
+                        or len(set(symbols)) != len(symbols)
+                        or not one.symbols & indices <= set(symbols)
+                    ):
+                        continue
+                    names.append(read.parts[0])
+        if not names:
+            raise Unsettled("a condition without an input entry of its own, in which it is linear")
+        return tuple(names)
+
+    def _independent(self, ties: list[Tie]) -> None:
+        """Ties that can hold at once must be transversal: pick one with an entry that no other reads, repeatedly."""
+        left = list(ties)
+        while left:
+            for tie in left:
+                others = [o for o in left if o is not tie and not self._exclusive(tie, o)]
+                reads = {a.parts[0] for o in others for a in _inside(o.generic.parts) if a.kind == "read"}
+                if any(name not in reads for name in tie.private):
+                    left.remove(tie)
+                    break
+            else:
+                raise Unsettled("conditions that can tie at once in the same entry")
+
+    def _exclusive(self, a: Tie, b: Tie) -> bool:
+        """Whether two ties can't hold at once (at the same indices, which is where they share entries)."""
+        from gradproof.verifier.smt import prove_real
+
+        abstraction = Abstraction(self.work)
+        zero = [RealCmp("==", abstraction.term(dict(t.generic.parts[0])), ZERO) for t in (a, b)]
+        facts = [*map(abstraction.cond, self.setting.facts), *abstraction.facts]
+        return prove_real(negate(both(*zero)), facts, self.timeout).answer == "proved"
+
+    # One tie
+
+    def _one(self, tie: Tie, value: Form, rule: Form) -> None:
+        values, rules = self._parts(tie, value), self._parts(tie, rule)
+        for form in (*values, *rules):
+            self._defined(form)
+        above, at, below = values
+        if not self._zero(plus(above, scaled(at, -1))) or not self._zero(plus(below, scaled(at, -1))):
+            raise Unsettled("the formula is not continuous there, or not known to be")
+        above, at, below = rules
+        for weight in WEIGHTS:
+            mixed = plus(scaled(above, weight), scaled(below, 1 - weight))
+            if self._zero(plus(at, scaled(mixed, -1))):
+                return
+        raise Unsettled("the value at the tie is no known combination of the values on its two sides")
+
+    def _parts(self, tie: Tie, form: Form) -> tuple[Form, Form, Form]:
+        """The part of the form that the tie's condition touches, with p > 0, p = 0 and p < 0, all taken at p = 0."""
+        out: tuple[Form, Form, Form] = ({}, {}, {})
+        for monomial, coefficient in form.items():
+            mine = [
+                (one, e)
+                for one, e in monomial.factors
+                if one.kind in ("pos", "neg") and self._generic(one, monomial) is tie.generic
+            ]
+            if not mine:
+                continue
+            if len({one.parts[0] for one, _ in mine}) > 1:
+                raise Unsettled("the same condition at two places of one product")
+            rest = tuple(f for f in monomial.factors if f not in mine)
+            self._local(tie, mine[0][0], rest)
+            bare = {Monomial(monomial.binders, monomial.guards, rest): coefficient}
+            at_tie = self._substituted(tie, mine[0][0], bare)
+            kinds = {self._oriented(one, monomial).kind for one, _ in mine}
+            if kinds == {"pos"}:
+                accumulate(out[0], at_tie)
+            if kinds == {"neg"}:
+                accumulate(out[2], at_tie)
+        return out
+
+    def _local(self, tie: Tie, condition: Atom, rest: tuple[tuple[Atom, Number], ...]) -> None:
+        """The private entry's tensor may be read at the tie's own index only, beside the condition."""
+        own = {a for a in _inside(condition.parts) if a.kind == "read" and a.parts[0] == tie.private[0]}
+        for one, _ in rest:
+            for inner in _inside(one):
+                if inner.kind == "read" and inner.parts[0] == tie.private[0] and inner not in own:
+                    raise Unsettled("the entry of a condition is read at another index beside it")
+
+    def _substituted(self, tie: Tie, condition: Atom, form: Form) -> Form:
+        """The form with the private entry replaced by what it is at the tie."""
+        for m, c in condition.parts[0]:
+            if len(m.factors) == 1 and m.factors[0][0].kind == "read" and m.factors[0][0].parts[0] == tie.private[0]:
+                rest = {x: k for x, k in condition.parts[0] if x is not m}
+                return self.work.replace(form, m.factors[0][0], scaled(rest, -1 / Fraction(c)))
+        raise Unsettled("no entry to solve the tie for")
+
+    def _zero(self, form: Form) -> bool:
+        form = self.work.canonical(form)
+        if not form:
+            return True
+        from gradproof.verifier.equality import same_cases
+
+        return not same_cases(form, self.work, self.setting.facts, self.timeout)
+
+    def _defined(self, form: Form) -> None:
+        """Denominators, roots and logarithms must be inside their domains at the tie."""
+        from gradproof.verifier.smt import prove_real
+
+        for monomial in form:
+            for one, exponent in monomial.factors:
+                if one.kind == "exp" or (isinstance(exponent, int) and exponent > 0 and one.kind != "log"):
+                    continue
+                if one.kind == "size" and self.work.context.nonnegative(Poly.atom(one.parts[0]) - 1):
+                    continue
+                abstraction = Abstraction(self.work)
+                inside = abstraction.term(dict(one.parts[0])) if one.kind in ("base", "log") else None
+                term: Term = inside if inside is not None else abstraction.term(self.work.of_atom(one))
+                apart: Cond = RealCmp("<", ZERO, term)
+                if isinstance(exponent, int) and one.kind != "log":
+                    apart = Or((apart, RealCmp("<", term, ZERO)))
+                facts = [*map(abstraction.cond, self.setting.facts), *abstraction.facts]
+                if prove_real(apart, facts, self.timeout).answer != "proved":
+                    raise Unsettled("a side of the tie may be undefined or steep there")
+
+    # What the stanza declares
+
+    def _declared(self, cond: Cond, coefficient: Term, rule: Form) -> None:
+        """At a declared kink the rule is the declared coefficient times each input's tangent there."""
+        if not isinstance(cond, RealCmp) or cond.rel != "==":
+            raise Unsettled("a declared kink that is not an equation")
+        difference = plus(self.work.form(cond.a), scaled(self.work.form(cond.b), -1))
+        generic = self._pos(difference)
+        if generic is None:
+            raise Unsettled("a declared kink that is always or never there")
+        tie = Tie(generic, self._private(generic, Monomial((), frozenset(), ((generic, 1),))))
+        known = [t for t in self._ties((rule,)) if t.generic is generic]
+        tie = known[0] if known else tie
+        tangents = plus(*(self._tangent(p.name) for p in self.op.differentiable))
+        wanted = self.work.times(self.work.form(coefficient), tangents)
+        at_tie: Form = {}
+        for monomial, c in rule.items():
+            signs = [one for one, _ in monomial.factors if one.kind in ("pos", "neg")]
+            if any(self._generic(one, monomial) is generic for one in signs):
+                continue
+            accumulate(at_tie, {monomial: c})
+        entrywise = all(tuple(a.extent for a in p.axes) == self.op.forward.extents for p in self.op.differentiable)
+        if not entrywise:
+            if self.work.form(coefficient):
+                raise Unsettled("a declared value other than 0 at a kink under a sum")
+            at_tie, wanted = self._parts(tie, rule)[1], {}
+        left = self._substituted(tie, generic, plus(at_tie, scaled(wanted, -1)))
+        if not self._zero(left):
+            raise Unsettled("the rule's value at the kink is not the declared one")
+
+    def _pos(self, form: Form) -> Atom | None:
+        signed = self.work.sign_is("pos", form)
+        for monomial in signed:
+            for one, _ in monomial.factors:
+                if one.kind in ("pos", "neg"):
+                    return atom("pos", one.parts[0])
+        return None
+
+    def _tangent(self, name: str) -> Form:
+        index = tuple(Poly.sym(n) for n in self.op.forward.indices)
+        return self.work.of_atom(atom("read", TANGENT + name, index))

@@ -1,0 +1,387 @@
+"""Bounds of terms: an interval, with open or closed ends, that a term's value lies in wherever it is defined.
+
+This is how `1 + exp(x) != 0`, `sqrt(var + eps) > 0` and `log(sum exp)` are settled without a solver. Over the reals;
+the bounds are rational or infinite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.terms import (
+    ONE,
+    ZERO,
+    Add,
+    And,
+    Call,
+    Cond,
+    Mul,
+    Num,
+    Or,
+    Pow,
+    Read,
+    RealCmp,
+    Reduce,
+    Select,
+    Size,
+    Term,
+    Truth,
+    free_symbols,
+    negate,
+    substitute,
+    substitute_cond,
+)
+from gradproof.verifier.ranges import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """low .. high; None is infinite; an end is excluded where its `open` flag is set."""
+
+    low: Fraction | None = None
+    high: Fraction | None = None
+    low_open: bool = True
+    high_open: bool = True
+
+    @property
+    def positive(self) -> bool:
+        """Above 0 throughout."""
+        return self.low is not None and (self.low > 0 or (self.low == 0 and self.low_open))
+
+    @property
+    def negative(self) -> bool:
+        """Below 0 throughout."""
+        return self.high is not None and (self.high < 0 or (self.high == 0 and self.high_open))
+
+    @property
+    def nonnegative(self) -> bool:
+        """At least 0 throughout."""
+        return self.low is not None and self.low >= 0
+
+    @property
+    def nonzero(self) -> bool:
+        """Never 0."""
+        return self.positive or self.negative
+
+    def meet(self, other: Interval) -> Interval:
+        """The intersection."""
+        low, low_open = self.low, self.low_open
+        if other.low is not None and (low is None or other.low > low or (other.low == low and other.low_open)):
+            low, low_open = other.low, other.low_open
+        high, high_open = self.high, self.high_open
+        if other.high is not None and (high is None or other.high < high or (other.high == high and other.high_open)):
+            high, high_open = other.high, other.high_open
+        return Interval(low, high, low_open, high_open)
+
+    def join(self, other: Interval) -> Interval:
+        """The hull of both."""
+        flipped = _hull_low(self, other)
+        turned = _hull_low(-self, -other)
+        return Interval(flipped[0], None if turned[0] is None else -turned[0], flipped[1], turned[1])
+
+    def __neg__(self) -> Interval:
+        return Interval(
+            None if self.high is None else -self.high,
+            None if self.low is None else -self.low,
+            self.high_open,
+            self.low_open,
+        )
+
+    def __add__(self, other: Interval) -> Interval:
+        low = None if self.low is None or other.low is None else self.low + other.low
+        high = None if self.high is None or other.high is None else self.high + other.high
+        return Interval(low, high, self.low_open or other.low_open, self.high_open or other.high_open)
+
+    def __mul__(self, other: Interval) -> Interval:
+        if self == _ZERO or other == _ZERO:
+            return _ZERO
+        if self.nonnegative and other.nonnegative:
+            return _times(self, other)
+        if (-self).nonnegative:
+            return -((-self) * other)
+        if (-other).nonnegative:
+            return -(self * (-other))
+        ends = [self.low, self.high, other.low, other.high]
+        if any(e is None for e in ends):
+            return ANY
+        corners = [a * b for a in (self.low, self.high) for b in (other.low, other.high)]  # type: ignore[operator]
+        return Interval(min(corners), max(corners), False, False)
+
+
+def _hull_low(a: Interval, b: Interval) -> tuple[Fraction | None, bool]:
+    if a.low is None or b.low is None:
+        return None, True
+    if a.low == b.low:
+        return a.low, a.low_open and b.low_open
+    return (a.low, a.low_open) if a.low < b.low else (b.low, b.low_open)
+
+
+def _times(a: Interval, b: Interval) -> Interval:
+    """Both at least 0."""
+    low = (a.low or Fraction(0)) * (b.low or Fraction(0))
+    # A product is above the product of the lower ends if one factor is above its end and neither can be 0.
+    low_open = (a.positive and b.positive and (a.low_open or b.low_open)) if low >= 0 else False
+    if low == 0 and not (a.positive and b.positive):
+        low_open = False
+    if a.high is None or b.high is None:
+        return Interval(low, None, low_open, True)
+    high = a.high * b.high
+    return Interval(low, high, low_open, (a.high_open or b.high_open) if high else False)
+
+
+ANY = Interval()
+_ZERO = Interval(Fraction(0), Fraction(0), False, False)
+POSITIVE = Interval(Fraction(0), None, True, True)
+NONNEGATIVE = Interval(Fraction(0), None, False, True)
+
+
+def point(value: Fraction) -> Interval:
+    """The interval that is one number."""
+    return Interval(value, value, False, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Bounds of terms in a context; `reads` gives what is known of each tensor's entries, `facts` of single terms."""
+
+    context: Context
+    reads: Mapping[str, Interval]
+    facts: tuple[Cond, ...] = ()
+
+    def of(self, term: Term) -> Interval:
+        """An interval that the term's value lies in, where it is defined."""
+        found = self._of(term)
+        for fact in self.facts:
+            found = _learn(found, term, fact)
+        return found
+
+    def _of(self, term: Term) -> Interval:
+        match term:
+            case Num(value):
+                return point(value)
+            case Size(poly):
+                return self._size(poly)
+            case Read(tensor, _):
+                return self.reads.get(tensor, ANY)
+            case Add(args):
+                out = point(Fraction(0))
+                for a in args:
+                    out = out + self.of(a)
+                return out
+            case Mul(args):
+                return self._product(args)
+            case Pow(base, exponent):
+                return self._power(base, exponent)
+            case Call(fn, args):
+                return self._call(fn, args)
+            case Select(cond, then, other):
+                return self._given(cond).of(then).join(self._given(negate(cond)).of(other))
+            case Reduce():
+                return self._reduce(term)
+
+    def _given(self, cond: Cond) -> Bounds:
+        conds = cond.args if isinstance(cond, And) else (cond,)
+        reals = tuple(c for c in conds if isinstance(c, RealCmp))
+        integers = tuple(c for c in conds if not isinstance(c, RealCmp | Truth))
+        context = Context(self.context.lower, self.context.ranges, (*self.context.facts, *integers))
+        return Bounds(context, self.reads, (*self.facts, *reals))
+
+    def _size(self, poly: Poly) -> Interval:
+        if poly.constant is not None:
+            return point(Fraction(poly.constant))
+        for low in (1, 0):
+            if self.context.nonnegative(poly - low):
+                return Interval(Fraction(low), None, False, True)
+        return ANY
+
+    def _product(self, args: tuple[Term, ...]) -> Interval:
+        """Equal factors are squares."""
+        powers: dict[Term, int] = {}
+        for a in args:
+            base, exponent = (a.base, a.exponent) if isinstance(a, Pow) and a.exponent > 0 else (a, 1)
+            powers[base] = powers.get(base, 0) + exponent
+        out = point(Fraction(1))
+        for base, exponent in powers.items():
+            out = out * self._power(base, exponent)
+        return out
+
+    def _power(self, base: Term, exponent: int) -> Interval:
+        inside = self.of(base)
+        if exponent < 0:
+            return self._inverse(_positive_power(inside, -exponent))
+        return _positive_power(inside, exponent)
+
+    def _inverse(self, inside: Interval) -> Interval:
+        """1/t; where it is defined, t is not 0."""
+        if inside.nonnegative:
+            low, low_open = (1 / inside.high, inside.high_open) if inside.high else (Fraction(0), True)
+            high, high_open = (1 / inside.low, inside.low_open) if inside.low else (None, True)
+            return Interval(low, high, low_open, high_open)
+        if (-inside).nonnegative:
+            return -self._inverse(-inside)
+        return ANY
+
+    def _call(self, fn: str, args: tuple[Term, ...]) -> Interval:
+        inside = [self.of(a) for a in args]
+        one = Fraction(1)
+        match fn:
+            case "exp":
+                above = Interval(one, None, inside[0].positive, True) if inside[0].nonnegative else POSITIVE
+                below = Interval(None, one, True, inside[0].negative) if (-inside[0]).nonnegative else ANY
+                return above.meet(below)
+            case "sqrt":
+                return POSITIVE if inside[0].positive else NONNEGATIVE
+            case "log":
+                if inside[0].low is not None and inside[0].low >= 1:
+                    return Interval(Fraction(0), None, inside[0].low_open or inside[0].low > 1, True)
+                return ANY
+            case "log1p" | "expm1" | "sinh" | "atan" | "erf" | "tanh" | "sign":
+                bound = one if fn in ("erf", "tanh", "sign") else None
+                return _odd(inside[0], bound, closed=fn == "sign")
+            case "sin" | "cos":
+                return Interval(-one, one, False, False)
+            case "cosh":
+                return Interval(one, None, False, True)
+            case "sigmoid":
+                return Interval(Fraction(0), one, True, True)
+            case "pi":
+                return Interval(Fraction(3), Fraction(4), True, True)
+            case "abs":
+                return _absolute(inside[0])
+            case "max":
+                return _maximum(inside[0], inside[1])
+            case "min":
+                return -_maximum(-inside[0], -inside[1])
+            case "pow":
+                return POSITIVE
+        return ANY
+
+    def _reduce(self, term: Reduce) -> Interval:
+        inner = Bounds(self.context.with_ranges({term.var: term.extent}), self.reads, self.facts)._given(term.guard)
+        body = inner.of(term.body)
+        if term.kind in ("max", "min"):
+            return body
+        if term.kind == "prod":
+            return POSITIVE if body.positive else NONNEGATIVE if body.nonnegative else ANY
+        if body == _ZERO:
+            return _ZERO
+        if _counts_winners(term):
+            return Interval(Fraction(1), None, False, True)
+        occupied = term.guard == Truth(True) and self.context.nonnegative(term.extent - 1)
+        if body.nonnegative:
+            if occupied:
+                return Interval(body.low, None, body.low_open, True)
+            return NONNEGATIVE
+        if (-body).nonnegative:
+            return Interval(None, body.high if occupied else Fraction(0), True, body.high_open if occupied else False)
+        return ANY
+
+
+def _counts_winners(term: Reduce) -> bool:
+    """Whether the sum counts the entries that attain an optimum: where that is defined, there is at least one."""
+    match term.body:
+        case Select(RealCmp("==", a, b), then, other) if then == ONE and other == ZERO:
+            return any(_optimum_of(term, entry, best) for entry, best in ((a, b), (b, a)))
+    return False
+
+
+def _optimum_of(term: Reduce, entry: Term, best: Term) -> bool:
+    if not isinstance(best, Reduce) or best.kind not in ("max", "min") or best.extent != term.extent:
+        return False
+    rename = {best.var: Poly.sym(term.var)}
+    same = substitute(best.body, rename) == entry and substitute_cond(best.guard, rename) == term.guard
+    return same and term.var not in free_symbols(best)
+
+
+def _positive_power(inside: Interval, exponent: int) -> Interval:
+    if exponent == 1:
+        return inside
+    if exponent % 2 == 0:
+        inside = _absolute(inside)
+    out = inside
+    if inside.nonnegative:
+        for _ in range(exponent - 1):
+            out = _times(out, inside)
+        return out
+    if (-inside).nonnegative and exponent % 2:
+        return -_positive_power(-inside, exponent)
+    return ANY
+
+
+def _absolute(inside: Interval) -> Interval:
+    if inside.nonnegative:
+        return inside
+    if (-inside).nonnegative:
+        return -inside
+    high, high_open = None, True
+    if inside.low is not None and inside.high is not None:
+        high = max(-inside.low, inside.high)
+        high_open = (inside.low_open or -inside.low != high) and (inside.high_open or inside.high != high)
+    return Interval(Fraction(0), high, False, high_open)
+
+
+def _maximum(a: Interval, b: Interval) -> Interval:
+    low, low_open = a.low, a.low_open
+    if low is None or (b.low is not None and (b.low > low or (b.low == low and b.low_open))):
+        low, low_open = b.low, b.low_open
+    if a.high is None or b.high is None:
+        return Interval(low, None, low_open, True)
+    high = max(a.high, b.high)
+    closed = (a.high == high and not a.high_open) or (b.high == high and not b.high_open)
+    return Interval(low, high, low_open, not closed)
+
+
+def _odd(inside: Interval, bound: Fraction | None, closed: bool) -> Interval:
+    """An increasing function with f(0) = 0, within +-bound."""
+    low, high = (None, None) if bound is None else (-bound, bound)
+    out = Interval(low, high, not closed or low is None, not closed or high is None)
+    if inside.nonnegative:
+        out = out.meet(POSITIVE if inside.positive else NONNEGATIVE)
+    if (-inside).nonnegative:
+        out = out.meet(-(POSITIVE if inside.negative else NONNEGATIVE))
+    return out
+
+
+def _learn(found: Interval, term: Term, fact: Cond) -> Interval:
+    """What `a < b`, `a <= b` or `a == b` says of a term that is a or b, the other side being a number."""
+    if not isinstance(fact, RealCmp):
+        return found
+    strict = fact.rel == "<"
+    if fact.a == term and isinstance(fact.b, Num):
+        found = found.meet(Interval(None, fact.b.value, True, strict))
+        if fact.rel == "==":
+            found = found.meet(Interval(fact.b.value, None, False, True))
+    if fact.b == term and isinstance(fact.a, Num):
+        found = found.meet(Interval(fact.a.value, None, strict, True))
+        if fact.rel == "==":
+            found = found.meet(Interval(None, fact.a.value, True, False))
+    return found
+
+
+def settles(bounds: Bounds, cond: Cond) -> bool:
+    """Whether the bounds alone show the condition."""
+    match cond:
+        case Truth(value):
+            return value
+        case RealCmp(rel, a, b):
+            difference = bounds.of(Add((b, Mul((Num(Fraction(-1)), a))))) if a != ZERO else bounds.of(b)
+            if b == ZERO:
+                difference = -bounds.of(a)
+            if rel == "<":
+                return difference.positive
+            return difference.nonnegative if rel == "<=" else difference == _ZERO
+        case And(args):
+            return all(settles(bounds, a) for a in args)
+        case Or(sides):
+            if any(settles(bounds, a) for a in sides):
+                return True
+            # t < 0 or t > 0 is t != 0.
+            match sides:
+                case (RealCmp("<", a, right), RealCmp("<", left, b)) if a == b and left == right == ZERO:
+                    return bounds.of(a).nonzero
+            return False
+        case _:
+            return False
