@@ -152,7 +152,7 @@ def _term(node: Term, names: Names, wanted: int) -> str:
             for arg in rest:
                 positive = _negated(arg)
                 sign, shown = (" - ", positive) if positive is not None else (" + ", arg)
-                pieces.append(sign + _term(shown, names, _BINDER if arg is rest[-1] else _PRODUCT))
+                pieces.append(sign + _term(shown, names, _BINDER))
             return _wrap("".join(pieces), _SUM, wanted)
         case Mul(args):
             return _product(args, names, wanted)
@@ -194,7 +194,7 @@ def _product(args: tuple[Term, ...], names: Names, wanted: int) -> str:
     texts = [_term(a, names, _POWER if k < len(above) - 1 or below else _BINDER) for k, a in enumerate(above)]
     text = "*".join(texts) if texts else "1"
     for divisor in below:
-        text += f"/{_term(divisor, names, _POWER if not isinstance(divisor, Mul) else _ATOM)}"
+        text += f"/{_term(divisor, names, _POWER)}"
     bare = bool(above) and not below and isinstance(above[-1], Reduce)
     return _wrap(sign + text, _BINDER if sign or bare else _PRODUCT, wanted)
 

@@ -1,0 +1,168 @@
+"""The well-formedness table of a graph: what every pass may rely on, and must leave true.
+
+| rule | what it says |
+|---|---|
+| ids | a node's id is its position; leaves come first, and only they are inputs |
+| order | every argument that is a node has a smaller id; every Δ argument exists |
+| names | one definition a name, among nodes and Δ together |
+| operators | each is defined, and gets as many arguments as it has inputs, of their kinds |
+| attributes | every attribute is given, integers as polynomials, reals as rationals |
+| sizes | every size of the signature is bound, a dim to one extent, a pack to as many as its rank says |
+| shapes | each argument's shape is the signature's under the sizes, or SHAPE is asked to prove it equal |
+| types | the node's type is the operator's result under the sizes |
+| leaves | Γ is real; Δ is all of the environment |
+| ends | outputs and bounds name what exists; there is an output |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.graph import INPUT, Bound, Env, Graph, Node, Ref, TensorType
+from gradproof.compiler.ops import OpDef, Param
+from gradproof.compiler.unify import Mismatch, Shape, environment, shape_of
+
+
+def check(graph: Graph) -> list[str]:
+    """What is wrong with the graph; empty where it is well-formed."""
+    return list(_problems(graph))
+
+
+def _problems(graph: Graph) -> Iterator[str]:
+    delta = {d.name: d.type for d in graph.delta}
+    if len(delta) != len(graph.delta):
+        yield "names: a Δ input is defined twice"
+    names: set[str] = set(delta)
+    equal = {(claim.left, claim.right) for claim in graph.size_claims}
+    for position, node in enumerate(graph.nodes):
+        where = f"node {position} ({node.name})"
+        if node.id != position:
+            yield f"ids: {where} has the id {node.id}"
+        if node.name in names:
+            yield f"names: {where} is defined twice"
+        names.add(node.name)
+        if (node.op == INPUT) != (position < graph.leaves):
+            yield f"ids: {where} is {'an input behind' if node.op == INPUT else 'an operator among'} the leaves"
+        for problem in _leaf(node) if node.op == INPUT else _application(node, position, graph, delta, equal):
+            yield f"{problem} at {where}"
+    yield from _ends(graph, delta)
+
+
+def _leaf(node: Node) -> Iterator[str]:
+    if node.type.kind != "real":
+        yield f"leaves: {node.type} in Γ"
+    if node.args or node.attrs or node.sizes:
+        yield "leaves: an input has no arguments"
+
+
+def _application(
+    node: Node,
+    position: int,
+    graph: Graph,
+    delta: dict[str, TensorType],
+    equal: set[tuple[Poly, Poly]],
+) -> Iterator[str]:
+    op = graph.ops.get(node.op)
+    if op is None:
+        yield f"operators: `{node.op}` is not defined"
+        return
+    if op.name != node.op:
+        yield f"operators: `{node.op}` is the definition of `{op.name}`"
+    if len(node.args) != len(op.params):
+        yield f"operators: `{node.op}` gets {len(node.args)} arguments for {len(op.params)} inputs"
+        return
+    types: list[TensorType] = []
+    for arg in node.args:
+        match arg:
+            case Ref(id_) if 0 <= id_ < position:
+                types.append(graph.nodes[id_].type)
+            case Env(name) if name in delta:
+                types.append(delta[name])
+            case _:
+                yield f"order: {arg} is not defined before"
+                return
+    problems = [*_attributes(node, op), *_sizes(node, op)]
+    yield from problems
+    if not problems:
+        yield from _shapes(node, op, types, equal)
+
+
+def _attributes(node: Node, op: OpDef) -> Iterator[str]:
+    if [name for name, _ in node.attrs] != [attr.name for attr in op.attrs]:
+        yield f"attributes: {[name for name, _ in node.attrs]} for {[attr.name for attr in op.attrs]}"
+        return
+    for attr, (name, value) in zip(op.attrs, node.attrs, strict=True):
+        if not isinstance(value, Poly if attr.kind == "int" else Fraction):
+            yield f"attributes: `{name}` is {attr.kind} and is {value!r}"
+
+
+def _sizes(node: Node, op: OpDef) -> Iterator[str]:
+    if tuple(name for name, _ in node.sizes) != op.sizes:
+        yield f"sizes: {[name for name, _ in node.sizes]} for {list(op.sizes)}"
+        return
+    ints = {name: value for name, value in node.attrs if isinstance(value, Poly)}
+    ranks = {a.pack: a.rank for p in op.params for a in p.axes if a.pack is not None and a.rank is not None}
+    for name, shape in node.sizes:
+        if not name.endswith("..") and len(shape) != 1:
+            yield f"sizes: `{name}` is {len(shape)} extents"
+        rank = ranks.get(name)
+        if rank is not None and rank.substitute(ints) != len(shape):
+            yield f"sizes: `{name}` has {len(shape)} axes and its rank is {rank.substitute(ints)}"
+
+
+def _shapes(node: Node, op: OpDef, types: list[TensorType], equal: set[tuple[Poly, Poly]]) -> Iterator[str]:
+    sizes = dict(node.sizes)
+    env = environment(sizes, {name: value for name, value in node.attrs if isinstance(value, Poly)})
+    for param, type_ in zip(op.params, types, strict=True):
+        if type_.kind != param.kind:
+            yield f"operators: `{param.name}` is {param.kind} and gets {type_}"
+        problem = _differs(param, type_.shape, sizes, env, equal)
+        if problem:
+            yield f"shapes: {problem}"
+    problem = _differs(op.output, node.type.shape, sizes, env, set())
+    if problem or node.type.kind != op.output.kind:
+        yield f"types: {problem or f'{node.type} for a {op.output.kind} result'}"
+
+
+def _differs(
+    param: Param, shape: Shape, sizes: dict[str, Shape], env: dict[str, Poly], equal: set[tuple[Poly, Poly]]
+) -> str:
+    try:
+        expected = shape_of(param, sizes, env)
+    except Mismatch as reason:
+        return str(reason)
+    if len(expected) != len(shape):
+        return f"`{param.name}` has {len(shape)} axes and should have {len(expected)}"
+    for want, have in zip(expected, shape, strict=True):
+        if want != have and (want, have) not in equal and (have, want) not in equal:
+            return (
+                f"`{param.name}` has the extent {have} where {want} is wanted, and nothing claims that they are equal"
+            )
+    return ""
+
+
+def _ends(graph: Graph, delta: dict[str, TensorType]) -> Iterator[str]:
+    if not 0 <= graph.leaves <= len(graph.nodes):
+        yield f"leaves: {graph.leaves} of {len(graph.nodes)} nodes"
+    if not graph.outputs or len(graph.outputs) != len(graph.output_names):
+        yield "ends: outputs and their names differ in number, or there is none"
+    for output in graph.outputs:
+        if not 0 <= output < len(graph.nodes):
+            yield f"ends: the output {output} does not exist"
+    for bound in graph.assumes:
+        yield from _bound(bound, graph.leaves, delta, "assume")
+    for bound in graph.ensures:
+        yield from _bound(bound, len(graph.nodes), delta, "ensure")
+    for claim in graph.size_claims:
+        if claim.left == claim.right:
+            yield f"shapes: the claim {claim.left} == {claim.right} says nothing"
+
+
+def _bound(bound: Bound, limit: int, delta: dict[str, TensorType], word: str) -> Iterator[str]:
+    if bound.rel not in ("<", "<=", "==", "!="):
+        yield f"ends: {word} {bound.text}: no such relation `{bound.rel}`"
+    for side in (bound.left, bound.right):
+        if (isinstance(side, int) and not 0 <= side < limit) or (isinstance(side, str) and side not in delta):
+            yield f"ends: {word} {bound.text}: {side} does not exist"
