@@ -133,6 +133,9 @@ class _FloatField(Rationals):
     def call(self, fn: str, args: tuple[Any, ...]) -> Any:
         return ufunc(fn)(*args)
 
+    def compare(self, rel: str, a: Any, b: Any) -> bool:
+        return bool(COMPARE[rel](a, b))
+
 
 class Floats:
     """NumPy's float64 or float32. Undefined is NaN or an infinity, and nothing raises."""

@@ -13,6 +13,7 @@ import pytest
 
 from gradproof.compiler.denote import Env, Field, Irrational, Rationals, Undefined, evaluate, holds
 from gradproof.compiler.dims import Entry, Poly
+from gradproof.compiler.library import prelude
 from gradproof.compiler.lower import lower, tensors_of
 from gradproof.compiler.ops import Axis, Formula, OpDef, Param
 from gradproof.compiler.rules import Computation, rules_of
@@ -31,6 +32,7 @@ from gradproof.compiler.terms import (
     both,
     call,
     divide,
+    free_symbols,
     in_range,
     indicator,
     int_eq,
@@ -43,11 +45,12 @@ from gradproof.compiler.terms import (
     reduce_,
     select,
     sub,
+    tensors,
     total,
 )
 from gradproof.grammar.source import BUILTIN
 from gradproof.runtime.interpret import run_kernel
-from gradproof.runtime.scalars import FLOAT64, scalars
+from gradproof.runtime.scalars import FLOAT64, _FloatField, scalars
 
 S = Poly.sym
 
@@ -152,7 +155,12 @@ def check(
         full[given.name] = values if p.kind == "real" else values.astype(int if p.kind == "int" else bool)
     try:
         expected = Naive(flat, names, reals, Rationals()).run(computation)
-    except (Undefined, Irrational) as error:
+    except Irrational:
+        with pytest.raises(Irrational):
+            run_kernel(kernel, full, sizes, ints, reals, scalars("rational"))
+        check_floats(kernel, computation, flat, full, sizes, ints, reals)
+        return
+    except Undefined as error:
         with pytest.raises(type(error)):
             run_kernel(kernel, full, sizes, ints, reals, scalars("rational"))
         return
@@ -161,6 +169,18 @@ def check(
     if not isinstance(computation.result.body, Cond):
         floats = run_kernel(kernel, full, sizes, ints, reals, FLOAT64)
         np.testing.assert_allclose(floats.reshape(-1), expected.reshape(-1).astype(float), rtol=1e-9, atol=1e-12)
+
+
+def check_floats(kernel: Any, computation: Computation, flat: Any, full: Any, sizes: Any, ints: Any, reals: Any) -> None:
+    """The same in floats, where rationals have no value."""
+    names = {**{k: math.prod(v) for k, v in sizes.items()}, **ints}
+    field = _FloatField()
+    with np.errstate(all="ignore"):
+        floats = {k: np.vectorize(np.float64, otypes=[object])(v) if v.size else v for k, v in flat.items()}
+        expected = Naive(floats, names, {k: np.float64(v) for k, v in reals.items()}, field).run(computation)
+    got = run_kernel(kernel, full, sizes, ints, reals, FLOAT64)
+    expected = expected.reshape(-1).astype(float)
+    np.testing.assert_allclose(got.reshape(-1), expected, rtol=1e-9, atol=1e-9, err_msg=str(kernel.program))
 
 
 i, j, k, l, n, m = (S(c) for c in "ijklnm")
@@ -323,3 +343,51 @@ def test_symbols_give_terms() -> None:
     got = run_kernel(kernel, {"x": symbols("x", (2,)), "w": symbols("w", (2,))}, {"n": (2,)}, {}, {}, scalars("symbolic"))
     entry = [[Read(t, (Poly.of(q),)) for q in range(2)] for t in "xw"]
     assert got[()] == add(mul(entry[0][0], entry[1][0]), mul(entry[0][1], entry[1][1]))
+
+def _shapes(op: OpDef, random_: random.Random, reals: dict[str, Fraction]) -> tuple[dict[str, tuple[int, ...]], dict[str, int]] | None:
+    """Sizes and integer attributes that the operator's requirements allow; None where a guess does not fit."""
+    packs = {a.pack for p in (*op.params, op.output) for a in p.axes if a.pack}
+    ints = {name: random_.choice((0, 1, 1, 2, 3)) for name in op.int_attrs}
+    ranks = {a.pack: a.rank for p in (*op.params, op.output) for a in p.axes if a.pack and a.rank is not None}
+    sizes: dict[str, tuple[int, ...]] = {}
+    for name in op.sizes:
+        if name in packs:
+            rank = ranks[name].evaluate(ints) if name in ranks else random_.choice((0, 1, 2))
+            sizes[name] = tuple(random_.choice((1, 2, 2, 3)) for _ in range(rank))
+        else:
+            sizes[name] = (random_.choice((0, 1, 2, 3)),)
+    names = {**{k: math.prod(v) for k, v in sizes.items()}, **ints}
+    if ints.get("step") == 0 or any(a.extent.evaluate(names) < 0 for p in (*op.params, op.output) for a in p.axes):
+        return None
+    for cond in op.requires:
+        free = free_symbols(cond) - names.keys()
+        if not free and not tensors(cond):
+            env = Env(names, lambda name, index: reals[name], lambda *_: 0, lambda *_: False)
+            if not holds(cond, env, Rationals()):
+                return None
+    return sizes, ints
+
+
+OPS = [op for group in prelude().overloads.values() for op in group]
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.name)
+def test_every_rule_of_the_prelude(op: OpDef) -> None:
+    random_ = random.Random(op.name)
+    reals = {a.name: a.default if a.default is not None else Fraction(2, 3) for a in op.attrs if a.kind == "real"}
+    reals = {**reals, **({"lo": Fraction(-1), "hi": Fraction(1)} if "lo" in reals else {})}
+    rules = rules_of(op)
+    computations = [rules.forward, *([rules.jvp] if rules.jvp else []), *(c for _, c in rules.vjps)]
+    done = 0
+    for _ in range(200):
+        found = _shapes(op, random_, reals)
+        if found is None:
+            continue
+        sizes, ints = found
+        bounds = [sizes[name][0] for name in ("n",) if name in sizes]
+        for computation in computations:
+            check(op, computation, sizes, ints, reals, seed=done, bound=min(bounds, default=3), low=-3 + 3 * (done % 2))
+        done += 1
+        if done == 6:
+            return
+    pytest.fail("no sizes fit")
