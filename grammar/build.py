@@ -8,31 +8,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+from gradproof.grammar import signs
 from gradproof.grammar import syntax as tree
 from gradproof.grammar.literals import DIGITS, number_value
-from gradproof.grammar.source import Diagnostic, Source, Span
+from gradproof.grammar.signs import join
+from gradproof.grammar.source import Diagnostic, Span
 from gradproof.grammar.tokens import Token
 
 Children: TypeAlias = list[Any]
 
 KINDS = ("real", "int", "bool")
-COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
-
-# How tightly signs bind; `minus` is a minus in front, `binder` a binder's head, whose body takes in `*` and `/`.
-LEVEL = {"or": 1, "and": 2, "not": 3} | dict.fromkeys(COMPARISONS, 4) | {"+": 5, "-": 5}
-LEVEL |= dict.fromkeys(("*", "/", "//", "%", "@", "binder"), 6) | {"minus": 7, "^": 8, "**": 8}
-_LEFT = (5, 6)  # a - b - c is (a - b) - c; `^` is grouped from the right, the others are chains
-
-
-def join(first: Any, last: Any) -> Span:
-    """From the start of one node or token to the end of another."""
-    a: Span = first.span
-    b: Span = last.span
-    return Span(a.source, a.line, a.column, b.end_line, b.end_column)
-
-
-def _fail(code: str, message: str, span: Span, advice: str) -> Diagnostic:
-    return Diagnostic(code, message, span, advice)
 
 
 def _nodes(children: Children) -> Children:
@@ -92,7 +77,7 @@ def number(children: Children) -> tree.Number:
     if value is None:
         text = token.text if len(token.text) <= 24 else f"{token.text[:12]}...{token.text[-6:]}"
         span = Span(token.source, token.line, token.column, token.line, token.column + min(24, len(token.text)))
-        raise _fail(
+        raise Diagnostic(
             "E-NUMBER",
             f"the number `{text}` has more than {DIGITS} digits, or an exponent beyond {DIGITS}",
             span,
@@ -145,10 +130,11 @@ def call(children: Children) -> tree.Apply:
     for child in _nodes(children):
         if isinstance(child, tuple):
             if any(child[0].text == known for known, _ in kwargs):
-                raise _fail("E-SYNTAX", f"`{child[0].text}` is given twice", child[0].span, "keep one of them")
+                raise Diagnostic("E-CALL", f"`{child[0].text}` is given twice", child[0].span, "keep one of them")
             kwargs.append((child[0].text, child[1]))
         elif kwargs:
-            raise _fail("E-SYNTAX", "a value after a named one", child.span, "name it too, or put it first")
+            advice = f"name it too, or put it first; a comparison is written `{kwargs[-1][0]} == ...`"
+            raise Diagnostic("E-CALL", f"a value after the named one `{kwargs[-1][0]}`", child.span, advice)
         else:
             args.append(child)
     return tree.Apply(children[0].text, tuple(args), tuple(kwargs), join(children[0], children[-1]))
@@ -166,7 +152,7 @@ def more(children: Children) -> Children:
     return run
 
 
-def binder(children: Children) -> tuple[Token, tuple[tree.BoundIndex, ...], tree.Expr | None]:
+def binder(children: Children) -> signs.Head:
     """A binder's head: `sum(i, j < n | guard)`."""
     guard = children[4] if len(children) > 4 else None
     return children[0], tuple(_bound(item) for item in children[2]), guard
@@ -180,7 +166,7 @@ def _bound(item: tree.Expr) -> tree.BoundIndex:
             return tree.BoundIndex(name_, True, None, span)
         case tree.Compare(("<",), (tree.Name(name_), extent), span):
             return tree.BoundIndex(name_, False, extent, span)
-    raise _fail(
+    raise Diagnostic(
         "E-BINDER",
         "only indices can stand here",
         item.span,
@@ -189,62 +175,8 @@ def _bound(item: tree.Expr) -> tree.BoundIndex:
 
 
 def expression(children: Children) -> tree.Expr:
-    """A run of signs and operands as a tree, by LEVEL."""
-    values: list[tree.Expr] = []
-    signs: list[tuple[int, Any]] = []
-    operand_next = True
-    for piece in children[0]:
-        if not isinstance(piece, Token | tuple):
-            values.append(piece)
-            operand_next = False
-            continue
-        if operand_next:
-            level = LEVEL["binder" if isinstance(piece, tuple) else "not" if piece.text == "not" else "minus"]
-            if level == LEVEL["not"] and signs and signs[-1][0] > level:
-                raise _fail("E-SYNTAX", "`not` can't stand after this sign", piece.span, "put it in brackets: `(not a)`")
-        else:
-            level = LEVEL[piece.text]
-            while signs and (signs[-1][0] > level or (signs[-1][0] == level and _groups_left(signs[-1]))):
-                _reduce(values, signs)
-        signs.append((level, piece))
-        operand_next = True
-    while signs:
-        _reduce(values, signs)
-    return values[0]
-
-
-def _groups_left(sign: tuple[int, Any]) -> bool:
-    return sign[0] in _LEFT and isinstance(sign[1], Token)
-
-
-def _reduce(values: list[tree.Expr], signs: list[tuple[int, Any]]) -> None:
-    """Apply the last sign to the last operands; a chain of comparisons, `and`s or `or`s as a whole."""
-    level, sign = signs.pop()
-    last = values.pop()
-    if isinstance(sign, tuple):
-        kind, indices, guard = sign
-        values.append(tree.Binder(kind.text, indices, guard, last, join(kind, last)))
-    elif level == LEVEL["minus"]:
-        values.append(tree.Unary("-", last, join(sign, last)))
-    elif level == LEVEL["not"]:
-        values.append(tree.Negation(last, join(sign, last)))
-    elif level > LEVEL["<"]:
-        left = values.pop()
-        op = "^" if sign.text == "**" else sign.text
-        values.append(tree.Binary(op, left, last, join(left, last)))
-    else:
-        ops, operands = [sign.text], [last]
-        while signs and signs[-1][0] == level:
-            ops.append(signs.pop()[1].text)
-            operands.append(values.pop())
-        operands.append(values.pop())
-        ops.reverse()
-        operands.reverse()
-        span = join(operands[0], last)
-        if level == LEVEL["<"]:
-            values.append(tree.Compare(tuple(ops), tuple(operands), span))
-        else:
-            values.append(tree.Logic(sign.text, tuple(operands), span))
+    """A run of signs and operands as a tree."""
+    return signs.group(children[0])
 
 
 # Declarations
@@ -280,7 +212,9 @@ def dim(children: Children) -> tree.DimDecl:
     if children[1].text == "=":
         return tree.DimDecl(token.text, None, children[2], span)
     if children[1].text != ">=":
-        raise _fail("E-SYNTAX", "a dim has a lower bound or a value", children[1].span, "write `dim B >= 1` or `dim D = 64`")
+        raise Diagnostic(
+            "E-SYNTAX", "a dim has a lower bound or a value", children[1].span, "write `dim B >= 1` or `dim D = 64`"
+        )
     return tree.DimDecl(token.text, children[2], None, span)
 
 
@@ -296,7 +230,7 @@ def _kind(token: Token | None, default: str, allowed: tuple[str, ...]) -> str:
     if token is None:
         return default
     if token.text not in allowed:
-        raise _fail("E-KIND", f"`{token.text}` is no kind", token.span, f"the kinds are: {', '.join(allowed)}")
+        raise Diagnostic("E-KIND", f"`{token.text}` is no kind", token.span, f"the kinds are: {', '.join(allowed)}")
     return token.text
 
 
@@ -359,7 +293,9 @@ def equation(children: Children) -> tree.Equation:
     indices = children[1][0]
     for item in indices:
         if not isinstance(item, tree.Name | tree.Pack):
-            raise _fail("E-INDEX", "the left side has index names only", item.span, "name the index, and use it on the right")
+            raise Diagnostic(
+                "E-INDEX", "the left side has index names only", item.span, "name the index, and use it on the right"
+            )
     return tree.Equation(token.text, indices, body, join(token, body))
 
 
@@ -407,7 +343,7 @@ def clauses(children: Children) -> tuple[tree.Clause, ...]:
 
 def _runs_with(word: Token, *equations: tree.Equation) -> tree.Runs:
     if len(equations) == 1:
-        raise _fail(
+        raise Diagnostic(
             "E-RUNS",
             "`runs with` has no formula for the result",
             word.span,
@@ -477,18 +413,14 @@ def fn_line(children: Children) -> tree.Fn:
 def fn(children: Children) -> tree.Fn:
     """`fn f(x) { clauses }`."""
     params_ = tuple(token.text for token in children[3])
-    return tree.Fn(
-        children[1].text, tuple(children[2]), params_, children[5], "", join(children[0], children[6])
-    )
+    return tree.Fn(children[1].text, tuple(children[2]), params_, children[5], "", join(children[0], children[6]))
 
 
 def op(children: Children) -> tree.Op:
     """`op f[attrs](params) -> [axes] { clauses }`."""
     begin, name_, attrs_, params_, _, kind_, (axes_, _end), _, clauses_, end = children
     kind_ = _kind(kind_, "real", KINDS)
-    return tree.Op(
-        name_.text, tuple(attrs_), tuple(params_), kind_, axes_, clauses_, "", join(begin, end)
-    )
+    return tree.Op(name_.text, tuple(attrs_), tuple(params_), kind_, axes_, clauses_, "", join(begin, end))
 
 
 def graph(children: Children) -> tree.GraphDef:

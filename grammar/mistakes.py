@@ -9,80 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from difflib import get_close_matches
 
+from gradproof.grammar.advice import FOREIGN, MISPLACED, meant, one_of
 from gradproof.grammar.source import Diagnostic, Span
 from gradproof.grammar.tokens import CLAUSE_WORDS, ITEM_WORDS, STATEMENT_WORDS, Token, Tokens
 
 _OPERAND = frozenset({"NAME", "NUMBER", "LPAR"})
 _ENDS_OPERAND = frozenset({"NAME", "PACK", "NUMBER", "RPAR", "RSQB"})
-
-_WORDS = {
-    "ARROW": "`->`",
-    "COMMA": "`,`",
-    "COLON": "`:`",
-    "EQUAL": "`=`",
-    "LPAR": "`(`",
-    "RPAR": "`)`",
-    "LSQB": "`[`",
-    "RSQB": "`]`",
-    "LBRACE": "`{`",
-    "RBRACE": "`}`",
-    "VBAR": "`|`",
-    "NAME": "a name",
-    "NUMBER": "a number",
-    "STRING": 'a text in `"`',
-    "PACK": "a pack such as `s..`",
-    "SIGN": "a sign such as `+`",
-    "MINUS": "`-`",
-    "NOT": "`not`",
-    "WITH": "`with`",
-    "CONST": "`const`",
-}
-_GROUPS = (
-    ({"NAME", "NUMBER", "LPAR", "MINUS"}, {"PACK", "BINDER", "NOT", "CONST"}, "an expression"),
-    ({"USE", "OP"}, {word.upper() for word in ITEM_WORDS}, "an item (`dim`, `fn`, `op`, `graph`, `use`, `infix`)"),
-    ({"REQUIRE", "LET"}, {word.upper() for word in CLAUSE_WORDS} | {"NAME", "SEMICOLON"}, "a clause"),
-    ({"ASSUME", "RETURN"}, {word.upper() for word in STATEMENT_WORDS} | {"NAME", "SEMICOLON"}, "a statement"),
-    ({"SIGN", "MINUS"}, set(), "a sign such as `+`"),
-)
-
-# What other languages call things.
-_FOREIGN = {
-    "def": "an operator is `op name(x: [S..]) -> [S..] { ... }`, a scalar function `fn name(x) = ...`",
-    "function": "a scalar function is `fn name(x) = ...`, a program `graph name(...) -> ... { ... }`",
-    "func": "a scalar function is `fn name(x) = ...`, a program `graph name(...) -> ... { ... }`",
-    "class": "there are only `dim`, `fn`, `op`, `graph`, `use` and `infix`",
-    "import": 'write `use "file.gproof"`',
-    "from": 'write `use "file.gproof"`',
-    "include": 'write `use "file.gproof"`',
-    "size": "a size is declared with `dim`",
-    "if": "write `select(condition, then, otherwise)`",
-    "else": "write `select(condition, then, otherwise)`",
-    "for": "write a formula over indices, with `sum(j)`, `prod(j)`, `max(j)` or `min(j)`",
-    "while": "write a formula over indices, with `sum(j)`, `prod(j)`, `max(j)` or `min(j)`",
-    "lambda": "declare it: `fn name(x) = ...`",
-    "assert": "write `assume` or `ensure` in a graph, `require` or `where` in an operator",
-    "var": "in a graph just write `name = ...`; in an operator `let name[i] = ...`",
-}
-# Words of this language in the wrong place.
-_MISPLACED = {
-    "return": "`return` belongs in a graph; an operator defines its result as `y[...] = ...`",
-    "assume": "`assume` belongs in a graph; an operator has `require` (sizes, indices) and `where` (real inputs)",
-    "ensure": "`ensure` belongs in a graph",
-    "require": "`require` belongs in an operator's braces; a graph has `assume`",
-    "where": "`where` belongs in an operator's braces, or after a one-line `fn`; a graph has `assume`",
-    "let": "`let` belongs in an operator's braces; in a graph just write `name = ...`",
-    "runs": "`runs` belongs in an operator's braces",
-    "vjp": "`vjp` belongs in an operator's braces: `vjp x[i] = ...`",
-    "jvp": "`jvp` belongs in an operator's braces: `jvp y[i] = ...`",
-    "at": "`at` belongs in an operator's braces: `at x = 0: 0`",
-    "dim": "`dim` belongs between the items of the file: close the braces above it with `}`",
-    "fn": "`fn` belongs between the items of the file: close the braces above it with `}`",
-    "op": "`op` belongs between the items of the file: close the braces above it with `}`",
-    "graph": "`graph` belongs between the items of the file: close the braces above it with `}`",
-    "use": "`use` belongs between the items of the file: close the braces above it with `}`",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +73,7 @@ class _Place:
 
     def operand_expected(self) -> bool:
         """Whether an expression could begin here."""
-        return _OPERAND <= self.expected
+        return self.expected >= _OPERAND
 
     def error(self, code: str, message: str, advice: str, offset: int = 0) -> Diagnostic:
         """A diagnostic at the token `offset` places further."""
@@ -162,7 +95,7 @@ def no_item(place: _Place) -> Diagnostic | None:
     if not {"OP", "GRAPH"} <= place.expected or place.expected & {"SIGN", "RBRACE"} or not place.at(0):
         return None
     word = place.text()
-    advice = _FOREIGN.get(word) or _MISPLACED.get(word) or _meant(word, ITEM_WORDS)
+    advice = FOREIGN.get(word) or MISPLACED.get(word) or meant(word, ITEM_WORDS)
     advice = advice or "a file is a list of `dim`, `fn`, `op`, `graph`, `use` and `infix`"
     return place.error("E-ITEM", f"`{word}` begins no item", advice)
 
@@ -172,7 +105,7 @@ def after_item(place: _Place) -> Diagnostic | None:
     if not {"OP", "GRAPH", "SIGN"} <= place.expected or place.type() != "NAME":
         return None
     word = place.text()
-    advice = _FOREIGN.get(word) or _MISPLACED.get(word) or _meant(word, ITEM_WORDS | {"where"})
+    advice = FOREIGN.get(word) or MISPLACED.get(word) or meant(word, ITEM_WORDS | {"where"})
     return place.error("E-ITEM", f"`{word}` begins no item", advice) if advice else None
 
 
@@ -185,7 +118,7 @@ def wrong_word(place: _Place) -> Diagnostic | None:
     word = place.text(-1)
     words = STATEMENT_WORDS if place.item_type() == "GRAPH" else CLAUSE_WORDS
     kind = "statement" if place.item_type() == "GRAPH" else "clause"
-    advice = _MISPLACED.get(word) or _FOREIGN.get(word) or _meant(word, words)
+    advice = MISPLACED.get(word) or FOREIGN.get(word) or meant(word, words)
     return place.error("E-WORD", f"`{word}` begins no {kind}", advice, -1) if advice else None
 
 
@@ -194,7 +127,7 @@ def no_sign(place: _Place) -> Diagnostic | None:
     here = 0
     if "EQUAL" in place.expected and place.type() != "EQUAL" and place.text() != "==":
         here = place.name_before()
-    elif "SIGN" not in place.expected or "COMMA" in place.expected or place.type() not in ("NAME", "NUMBER"):
+    elif "SIGN" not in place.expected or place.expected & {"COMMA", "COLON"} or place.type() not in _OPERAND:
         return None
     name, before = place.at(here), place.at(here - 1)
     if name is None or before is None or before.type not in _ENDS_OPERAND or name.line != before.line:
@@ -217,11 +150,9 @@ def no_target(place: _Place) -> Diagnostic | None:
     """A call as a statement: `relu(x)` in a graph."""
     if place.type() != "LPAR" or place.type(-1) != "NAME" or "EQUAL" not in place.expected:
         return None
-    if place.item_type() != "GRAPH" or "COLON" not in place.expected or place.text(-1) in _FOREIGN | _MISPLACED:
+    if place.item_type() != "GRAPH" or "COLON" not in place.expected or place.text(-1) in FOREIGN | MISPLACED:
         return None
-    return place.error(
-        "E-TARGET", "a statement gives its result a name", f"write `h = {place.text(-1)}(...)`", -1
-    )
+    return place.error("E-TARGET", "a statement gives its result a name", f"write `h = {place.text(-1)}(...)`", -1)
 
 
 def missing_arrow(place: _Place) -> Diagnostic | None:
@@ -245,7 +176,9 @@ def missing_body(place: _Place) -> Diagnostic | None:
     if "LBRACE" not in place.expected:
         return None
     if place.item_type() == "FN":
-        return place.error("E-BODY", f"expected `=` or `{{`, {_found(place)}", "write `fn f(x) = ...` or `fn f(x) { ... }`")
+        return place.error(
+            "E-BODY", f"expected `=` or `{{`, {_found(place)}", "write `fn f(x) = ...` or `fn f(x) { ... }`"
+        )
     if "NAME" in place.expected and len(place.expected) > 2:
         return None
     return place.error("E-BRACE", f"expected `{{`, {_found(place)}", "the body stands in braces: `{ ... }`")
@@ -275,7 +208,9 @@ def typed_fn(place: _Place) -> Diagnostic | None:
     """`fn f(x: real) = ...`."""
     if place.type() != "COLON" or place.item_type() != "FN" or place.expected != {"COMMA", "RPAR"}:
         return None
-    return place.error("E-TYPE", "the inputs of a `fn` are bare names", "write `fn f(x, y) = ...`, or an `op` with axes")
+    return place.error(
+        "E-TYPE", "the inputs of a `fn` are bare names", "write `fn f(x, y) = ...`, or an `op` with axes"
+    )
 
 
 def empty_binder(place: _Place) -> Diagnostic | None:
@@ -349,7 +284,9 @@ def bar(place: _Place) -> Diagnostic | None:
     """`a | b`, `a || b`."""
     if place.type() != "VBAR":
         return None
-    return place.error("E-SIGN", "`|` only separates a binder's indices from its condition", "write `or`; |x| is `abs(x)`")
+    return place.error(
+        "E-SIGN", "`|` only separates a binder's indices from its condition", "write `or`; |x| is `abs(x)`"
+    )
 
 
 def plus_in_front(place: _Place) -> Diagnostic | None:
@@ -373,8 +310,8 @@ def foreign_word(place: _Place) -> Diagnostic | None:
     """`x if x > 0 else 0`, `for j in n`."""
     for offset in (0, -1):
         word = place.text(offset)
-        if word in _FOREIGN and place.type(offset) == "NAME":
-            return place.error("E-WORD", f"`{word}` means nothing here", _FOREIGN[word], offset)
+        if word in FOREIGN and place.type(offset) == "NAME":
+            return place.error("E-WORD", f"`{word}` means nothing here", FOREIGN[word], offset)
     return None
 
 
@@ -383,12 +320,22 @@ def unquoted(place: _Place) -> Diagnostic | None:
     if place.expected != {"STRING"} or place.at(0) is None:
         return None
     example = 'use "layers.gproof"' if place.text(-1) == "use" else 'infix "+" add'
-    return place.error("E-STRING", f"expected a text in `\"`, {_found(place)}", f"write `{example}`")
+    return place.error("E-STRING", f'expected a text in `"`, {_found(place)}', f"write `{example}`")
+
+
+def missing_operand(place: _Place) -> Diagnostic | None:
+    """`return`, `x +`, with nothing behind."""
+    before = place.at(-1)
+    if not place.operand_expected() or place.type() not in ("RPAR", "RSQB", "RBRACE", "") or before is None:
+        return None
+    if before.text in ("(", "[", "|"):
+        return None
+    return place.error("E-UNFINISHED", f"expected an expression after `{before.text}`", "finish it, or remove it", -1)
 
 
 def unexpected(place: _Place) -> Diagnostic:
     """What could have stood here, where no named mistake fits."""
-    return place.error("E-SYNTAX", f"expected {_list(place.expected)}, {_found(place)}", _unfinished(place))
+    return place.error("E-SYNTAX", f"expected {one_of(place.expected)}, {_found(place)}", _unfinished(place))
 
 
 MISTAKES: tuple[Callable[[_Place], Diagnostic | None], ...] = (
@@ -401,9 +348,9 @@ MISTAKES: tuple[Callable[[_Place], Diagnostic | None], ...] = (
     no_target,
     wrong_word,
     foreign_word,
+    missing_body,
     no_sign,
     missing_arrow,
-    missing_body,
     missing_type,
     missing_shape,
     typed_fn,
@@ -414,6 +361,7 @@ MISTAKES: tuple[Callable[[_Place], Diagnostic | None], ...] = (
     bar,
     trailing_comma,
     unquoted,
+    missing_operand,
     missing_comma,
     plus_in_front,
 )
@@ -432,21 +380,3 @@ def _unfinished(place: _Place) -> str:
         return ""
     name = place.cut.tokens[item.position + 1].text if item.position + 1 < len(place.cut.tokens) else ""
     return f"finish `{item.text} {name}`".rstrip(" `") + "`"
-
-
-def _meant(word: str, words: Collection[str]) -> str:
-    close = get_close_matches(word, sorted(words), n=1, cutoff=0.6)
-    return f"did you mean `{close[0]}`?" if close else ""
-
-
-def _list(expected: frozenset[str]) -> str:
-    """Terminals in the user's words: `a, b or c`."""
-    left, said = set(expected), []
-    for needed, also, words in _GROUPS:
-        if needed <= left:
-            left -= needed | also
-            said.append(words)
-    said += sorted(_WORDS.get(name, f"`{name.lower()}`") for name in left if name not in ("SEMICOLON", "$END"))
-    if "$END" in expected and not said:
-        said.append("the end of the text")
-    return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} or {said[-1]}"

@@ -65,12 +65,13 @@ def _items(cut: Tokens) -> list[tree.Item]:
     parser, collecting = _parser(), gc.isenabled()
     gc.disable()  # a tree has no cycles, and the collector would walk all of it again and again
     try:
-        items: list[tree.Item] = parser.parse(cut.tokens)  # type: ignore[arg-type,assignment]
+        items: list[tree.Item] = parser.parse(cut.tokens)  # type: ignore[assignment]
     except UnexpectedToken as error:
         from gradproof.grammar.mistakes import explain
 
         position = error.token.position if isinstance(error.token, Token) else len(cut.tokens)
-        raise explain(cut, position, error.interactive_parser.accepts()) from None
+        expected: set[str] = error.interactive_parser.accepts()  # type: ignore[no-untyped-call]
+        raise explain(cut, position, expected) from None
     finally:
         if collecting:
             gc.enable()
@@ -80,10 +81,9 @@ def _items(cut: Tokens) -> list[tree.Item]:
 @lru_cache(maxsize=1)
 def _parser() -> Lark:
     """The LALR parser: gproof.lark over the tokens of tokens.py, building the tree with build.py."""
+    from gradproof.grammar import build
     from lark import Lark
     from lark.lexer import Lexer
-
-    from gradproof.grammar import build
 
     class Given(Lexer):
         """The tokens are already cut."""
@@ -97,7 +97,7 @@ def _parser() -> Lark:
             return iter(lexer_state.text)
 
     grammar = Path(__file__).with_name("gproof.lark").read_text(encoding="utf-8")
-    return Lark(grammar, parser="lalr", lexer=Given, transformer=build, maybe_placeholders=False)  # type: ignore[arg-type]
+    return Lark(grammar, parser="lalr", lexer=Given, transformer=build, maybe_placeholders=False)
 
 
 # Depth
@@ -150,10 +150,13 @@ def _documented(items: list[tree.Item], comments: tuple[Comment, ...], lines: li
     alone = [c for c in comments if not lines[c[0] - 1][: c[1] - 1].strip(" \t\ufeff")]
     at = {line: text for line, _, text in alone}
     for item in items:
+        before = lines[item.span.line - 1][: item.span.column - 1].strip(" \t\ufeff")
+        if before or not isinstance(item, tree.Fn | tree.Op | tree.GraphDef):
+            yield item
+            continue
         block: list[str] = []
-        if isinstance(item, tree.Fn | tree.Op | tree.GraphDef):
-            line = item.span.line - 1
-            while line in at:
-                block.append(at[line].removeprefix("#").removeprefix(" "))
-                line -= 1
-        yield replace(item, doc="\n".join(reversed(block))) if block else item  # type: ignore[call-arg]
+        line = item.span.line - 1
+        while line in at:
+            block.append(at[line].removeprefix("#").removeprefix(" "))
+            line -= 1
+        yield replace(item, doc="\n".join(reversed(block))) if block else item

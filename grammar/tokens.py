@@ -116,9 +116,9 @@ class _Scan:
         match, line, start, position = _SCAN.match, 1, 0, 0
         while True:
             found = match(text, position)
-            if found is None:  # \Z always matches
+            kind = found.lastgroup if found else None
+            if found is None or kind is None:  # \Z always matches
                 raise RuntimeError(f"no token at {position}: please report")
-            kind = found.lastgroup
             position = found.end()
             if kind == "newline":
                 line, start = line + 1, position
@@ -182,7 +182,10 @@ class _Scan:
             return
         if not self.open:
             raise Diagnostic(
-                "E-BRACKET", f"`{text}` closes nothing", token.span, "remove it, or add the bracket that it should close"
+                "E-BRACKET",
+                f"`{text}` closes nothing",
+                token.span,
+                "remove it, or add the bracket that it should close",
             )
         opener = self.open.pop()
         if CLOSER[opener.text] != text:
@@ -293,7 +296,9 @@ def _bad_character(token: Token) -> Diagnostic:
         return Diagnostic("E-ENCODING", "a NUL byte: this is not text", token.span, "is this the right file?")
     code = ord(token.text)
     shown = f"`{token.text}` (U+{code:04X})" if token.text.isprintable() else f"U+{code:04X}"
-    return Diagnostic("E-CHARACTER", f"the character {shown} means nothing here", token.span, _REPLACE.get(token.text, ""))
+    return Diagnostic(
+        "E-CHARACTER", f"the character {shown} means nothing here", token.span, _REPLACE.get(token.text, "")
+    )
 
 
 _REPLACE = {
