@@ -13,7 +13,7 @@ from gradproof.compiler.arithmetic import turned
 from gradproof.compiler.broadcast import common_shape
 from gradproof.compiler.calls import call, describe, lift
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.draft import Operand, Value
+from gradproof.compiler.draft import Draft, Operand, Value
 from gradproof.compiler.formulas import constant
 from gradproof.compiler.graph import Bound, Env, Ref, Seeded, TensorType
 from gradproof.grammar.source import Diagnostic, Span
@@ -48,26 +48,27 @@ def _compare(
         before = len(lowering.draft)
         operand = yield lowering.lower(expr, frame)
         operand = lowering.single(operand, expr)
-        if word == "assume" and (len(lowering.draft) > before or not _is_input(operand, lowering)):
+        if word == "assume" and (len(lowering.draft) > before or not is_input(operand, lowering.draft)):
             advice = "an assume compares inputs, numbers and dims"
             raise Diagnostic("E-BOUND", "this is not an input", expr.span, advice)
         values.append(operand)
     for k, op in enumerate(ops):
         text = f"{text_between(operands[k].span, operands[k + 1].span)}" or f"{values[k]} {op} {values[k + 1]}"
-        _link(lowering, op, values[k], values[k + 1], span, text, word)
+        link(lowering.draft, op, values[k], values[k + 1], span, text, word)
 
 
-def _is_input(operand: Operand, lowering: Lowering) -> bool:
+def is_input(operand: Operand, draft: Draft) -> bool:
+    """Whether an operand is an input of the graph, or no tensor at all."""
     if not isinstance(operand, Value):
         return True
-    return isinstance(operand.arg, Env) or operand.arg.id < lowering.draft.leaves
+    return isinstance(operand.arg, Env) or operand.arg.id < draft.leaves
 
 
-def _link(lowering: Lowering, op: str, left: Operand, right: Operand, span: Span, text: str, word: str) -> None:
+def link(draft: Draft, op: str, left: Operand, right: Operand, span: Span, text: str, word: str) -> None:
+    """Take one comparison of an `assume`, an `ensure` or a `demand`."""
     op, left, right = turned(op, left, right)
-    draft = lowering.draft
     if not isinstance(left, Value) and not isinstance(right, Value):
-        _dims(lowering, op, left, right, span, text, word)
+        _dims(draft, op, left, right, span, text, word)
         return
     shapes = [operand.type.shape for operand in (left, right) if isinstance(operand, Value)]
     common = common_shape(shapes)
@@ -94,7 +95,7 @@ def _side(operand: Operand, span: Span) -> int | str | Fraction | Poly:
             raise Diagnostic("E-KIND", f"{describe(operand)} can't be bounded", span, "compare numbers")
 
 
-def _dims(lowering: Lowering, op: str, left: Operand, right: Operand, span: Span, text: str, word: str) -> None:
+def _dims(draft: Draft, op: str, left: Operand, right: Operand, span: Span, text: str, word: str) -> None:
     """A condition on dims alone."""
     a, b = _integer(left), _integer(right)
     if a is None or b is None or op == "!=":
@@ -109,12 +110,12 @@ def _dims(lowering: Lowering, op: str, left: Operand, right: Operand, span: Span
             raise Diagnostic("E-BOUND", f"`{text}` is never true", span, "nothing would be left to run on")
     if word == "assume":
         turn = rel == "==" and poly.terms[0][1] < 0
-        lowering.draft.assume_dims.append((-poly if turn else poly, rel))
+        draft.assume_dims.append((-poly if turn else poly, rel))
     elif rel == "==":
-        lowering.draft.claim(a, b, text, span)
+        draft.claim(a, b, text, span)
     else:
         # p >= 0 is max(p, 0) == p: claims are equations.
-        lowering.draft.claim(poly.maximum(0), poly, text, span)
+        draft.claim(poly.maximum(0), poly, text, span)
 
 
 def _integer(operand: Operand) -> Poly | None:
@@ -147,13 +148,21 @@ def seeded(source: Apply, type_: TensorType) -> Seeded:
         raise Diagnostic("E-ARITY", f"{source.fn} takes {' and '.join(names)}", source.span)
     numbers = {name: constant(expr) for name, expr in given.items()}
     seed, p = numbers["seed"], numbers.get("p", Fraction(1, 2))
-    if seed is None or seed.denominator != 1 or not 0 <= seed < 2**63:
-        raise Diagnostic("E-NUMBER", "a seed is an integer from 0 up to 2^63", source.span)
-    if p is None or not 0 <= p <= 1:
-        raise Diagnostic("E-NUMBER", "p is a probability: from 0 to 1", source.span)
-    if type_.kind == "int" or (source.fn == "uniform" and type_.kind != "real"):
-        raise Diagnostic("E-TYPE", f"{source.fn} can't make {type_}", source.span)
-    return Seeded(source.fn, int(seed), p)
+    if seed is None or seed.denominator != 1 or p is None:
+        raise Diagnostic("E-NUMBER", "a seed is an integer and p a number", source.span)
+    made = Seeded(source.fn, int(seed), p)
+    check_seeded(made, type_, source.span)
+    return made
+
+
+def check_seeded(made: Seeded, type_: TensorType, span: Span) -> None:
+    """Refuse a seed, a probability or a type that no random numbers can have."""
+    if not 0 <= made.seed < 2**63:
+        raise Diagnostic("E-NUMBER", "a seed is an integer from 0 up to 2^63", span)
+    if not 0 <= made.p <= 1:
+        raise Diagnostic("E-NUMBER", "p is a probability: from 0 to 1", span)
+    if type_.kind == "int" or (made.kind == "uniform" and type_.kind != "real"):
+        raise Diagnostic("E-TYPE", f"{made.kind} can't make {type_}", span)
 
 
 def pass_arguments(

@@ -165,6 +165,10 @@ class Draft:
         self._suffix[name] = number + 1
         return self.unique(f"{name}_{number}")
 
+    def taken(self, name: str) -> bool:
+        """Whether a node or an input has this name."""
+        return name in self._names
+
     def name_of(self, value: Value) -> str:
         """What a value is called, for messages."""
         if isinstance(value.arg, Env):
@@ -174,20 +178,10 @@ class Draft:
     def finish(self, dims: tuple[Dim, ...], outputs: tuple[Value, ...]) -> Graph:
         """The graph, its nameless nodes named."""
         nodes: list[Node] = []
-        for position, pending in enumerate(self._nodes):
-            name = pending.name or self.unique(f"v{position}")
-            nodes.append(
-                Node(
-                    position,
-                    name,
-                    pending.op,
-                    pending.args,
-                    pending.attrs,
-                    pending.sizes,
-                    pending.type,
-                    pending.span,
-                )
-            )
+        for position, p in enumerate(self._nodes):
+            name = p.name or self.unique(f"v{position}")
+            p.name = name
+            nodes.append(Node(position, name, p.op, p.args, p.attrs, p.sizes, p.type, p.span))
         ids = tuple(value.arg.id for value in outputs if isinstance(value.arg, Ref))
         return Graph(
             self.name,

@@ -14,7 +14,7 @@ from gradproof.compiler.bodies import Unit, lower_graph
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.formulas import integer
 from gradproof.compiler.graph import Dim, Graph
-from gradproof.compiler.library import collect, prelude
+from gradproof.compiler.library import Library, collect, prelude
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.scopes import Scope, check_depth
 from gradproof.grammar.source import Diagnostic, Source
@@ -46,6 +46,15 @@ def load_text(text: str, path: str = "<text>") -> Module:
 
 def _is_file_path(path: str) -> bool:
     return not (path.startswith("<") or path == "-")
+
+
+def library_of(text: str, path: str = "<text>") -> Library:
+    """The prelude with the operators that a text defines."""
+    from gradproof.grammar.parse import parse
+
+    source = Source(path, text)
+    exports, _ = _Loader(None).unit(parse(source), source, None, lambda _: None)
+    return exports.unit.library
 
 
 def load_file(tree: File, path: str = "<text>") -> Module:
