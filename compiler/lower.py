@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from gradproof.compiler.cases import simplify, simplify_cond
-from gradproof.compiler.dims import Entry, Poly
+from gradproof.compiler.dims import Entry, Poly, Sym
 from gradproof.compiler.emit import Builder, rename
 from gradproof.compiler.functions import FUNCTIONS
 from gradproof.compiler.kernels import Kernel, Operand, Program, Scalar, Value, expandable, label, live
@@ -129,13 +129,17 @@ class Lowering:
         names = {name: label(k) for k, name in enumerate(self.order)}
         return Value(formula.extents, rename(operand, names), kind)
 
-    def labels(self, operands: Iterable[Operand], polys: Iterable[Poly] = ()) -> dict[str, Poly]:
+    def labels(
+        self, operands: Iterable[Operand], polys: Iterable[Poly] = (), bound: Iterable[str] = ()
+    ) -> dict[str, Poly]:
         """The labels of a step over these operands: in the formula's order, or as the largest operand has them."""
         seen: dict[str, None] = {}
         groups = [[n for p in o.index for n in _label_names(p)] for o in operands if not isinstance(o, Scalar)]
         groups += [[n for p in polys for n in _label_names(p)]]
         for group in sorted(groups, key=lambda g: -len(set(g))):
             seen.update(dict.fromkeys(group))
+        for name in bound:
+            seen.pop(name, None)
         names = [n for n in self.order if n in seen] if set(seen) <= set(self.order) else list(seen)
         return {name: self.extents[name[1:]] for name in names}
 
@@ -186,6 +190,8 @@ class Lowering:
             case Truth():
                 return Scalar(cond)
             case IntCmp(rel, poly):
+                if self.holds(cond):
+                    return Scalar(TRUE)
                 poly = self.poly(poly, guarded)
                 return build.intcmp(rel, self.labels((), [poly]), poly)
             case RealCmp(rel, a, b):
@@ -214,7 +220,7 @@ class Lowering:
 
     def _sum(self, args: tuple[Term, ...], guarded: bool) -> Operand:
         """Addends from left to right; a difference where one is negative."""
-        signed = [(negative(a), neg(a) if negative(a) else a) for a in args]
+        signed = [(negative(a), negated(a) if negative(a) else a) for a in args]
         if signed[0][0] and not signed[1][0]:
             signed[:2] = signed[1::-1]
         result: Operand = Scalar(ZERO)
@@ -268,6 +274,19 @@ class Lowering:
             raise Unlowerable(f"{self.op.name}: the extent {extent} is read from a tensor")
         return extent.maximum(0) if extent.constant is None and len(extent.terms) > 1 else extent
 
+    def holds(self, cond: Cond) -> bool:
+        """Whether the indices in scope, each between 0 and its extent, can't make this condition false."""
+        if not isinstance(cond, IntCmp) or cond.rel != ">=":
+            return False
+        least = cond.poly
+        for name in sorted(least.symbols & self.extents.keys()):
+            linear = least.linear_in(name)
+            if linear is None or linear[0].constant is None:
+                return False
+            least = linear[1] + (linear[0] * (self.extents[name] - 1) if linear[0].constant < 0 else 0)
+        sizes = set(self.op.sizes)
+        return all(c >= 0 and all(isinstance(a, Sym) and a.name in sizes for a, _ in m) for m, c in least.terms)
+
     def positive(self, extent: Poly) -> bool:
         """Whether an extent is at least 1 wherever the operator's requirements hold."""
         if extent.constant is not None:
@@ -291,8 +310,15 @@ def negative(term: Term) -> bool:
             return value < 0
         case Mul((Num(value), *_)):
             return value < 0
+        case Select(_, then, other):
+            return other == ZERO and negative(then)
         case _:
             return False
+
+
+def negated(term: Term) -> Term:
+    """The term without its minus."""
+    return Select(term.cond, neg(term.then), term.other) if isinstance(term, Select) else neg(term)
 
 
 def _conjuncts(cond: Cond) -> tuple[Cond, ...]:

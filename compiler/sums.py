@@ -60,7 +60,7 @@ def lower_reduce(low: Lowering, term: Reduce, guarded: bool) -> Operand:
 
 def _fold(low: Lowering, kind: str, binders: Binders, value: Operand, guard: Operand) -> Operand:
     bound = {f"${name}": extent for name, extent in binders.items()}
-    outer = {key: extent for key, extent in low.labels([value, guard]).items() if key not in bound}
+    outer = low.labels([value, guard], (), bound)
     return low.builder.fold(kind, outer, bound, value, guard)
 
 
@@ -106,7 +106,8 @@ class _Sum:
                     self.factors.append(factor)
 
     def guard(self, cond: Cond) -> None:
-        self.guards += cond.args if isinstance(cond, And) else [] if cond == TRUE else [cond]
+        conds = cond.args if isinstance(cond, And) else (cond,)
+        self.guards += [c for c in conds if c != TRUE and not self.low.holds(c)]
 
     def solve(self) -> bool:
         """Remove one bound index that an equality fixes; whether there was one."""
@@ -133,14 +134,18 @@ class _Sum:
             self.guard(guard)
 
     def distributed(self) -> list[Term] | None:
-        """The addends to sum one by one, where a product over all of them at once would be larger than each."""
+        """The addends to sum one by one, where a product over all of them at once would be larger than its parts."""
         sums = [f for f in self.factors if isinstance(f, Add)]
         for chosen in sums:
             parts = [self.indices(a) for a in chosen.args]
-            if all(p < frozenset[str]().union(*parts) for p in parts):
+            if any(map(self.grows, chosen.args)) or all(p < frozenset[str]().union(*parts) for p in parts):
                 rest = [f for f in self.factors if f is not chosen]
                 return [mul(*rest, a) for a in chosen.args]
         return None
+
+    def grows(self, term: Term) -> bool:
+        """Whether a product has more indices than each of its factors: then it is to be contracted, not stored."""
+        return isinstance(term, Mul) and all(self.indices(f) < self.indices(term) for f in term.args)
 
     def sum_of(self, parts: list[Term]) -> Operand:
         guard = both(*self.guards)
@@ -148,7 +153,7 @@ class _Sum:
         for part in parts:
             for k, (name, extent) in enumerate(reversed(self.binders.items())):
                 part = Reduce("sum", name, extent, guard if k == 0 else TRUE, part)
-            terms.append(part if self.binders else part)
+            terms.append(part)
         if not self.binders:
             return self.low.term(Select(guard, add(*terms), ZERO) if guard != TRUE else add(*terms), self.guarded)
         return self.low.term(add(*terms), self.guarded)
@@ -233,7 +238,7 @@ class _Sum:
             summed = {key: extent for key, extent in bound.items() if key in done}
             if len(operands) == 2:
                 summed = bound
-            labels = {key: e for key, e in low.labels([a, b]).items() if key not in summed}
+            labels = low.labels([a, b], (), summed)
             product = low.builder.contract(labels, summed, a, b)
             bound = {key: extent for key, extent in bound.items() if key not in summed}
             operands = [o for k, o in enumerate(operands) if k not in (i, j)] + [product]
@@ -252,7 +257,6 @@ class _Sum:
 
     def scattered(self) -> Operand | None:
         """The sum of the product at the positions that an equality with an outer index gives, where there is one."""
-        low = self.low
         for cond in self.guards:
             if not isinstance(cond, IntCmp) or cond.rel != "==":
                 continue
@@ -276,7 +280,7 @@ class _Sum:
         rest.guards, rest.factors = others, self.factors
         value = rest.finish()
         bound = {f"${n}": e for n, e in inside.items()}
-        outer = {k: e for k, e in low.labels([value], [poly]).items() if k not in bound}
+        outer = low.labels([value], [poly], bound)
         key = f"${name}"
         labels = {**outer, key: low.extents[name]}
         if set(labels) <= set(low.order):

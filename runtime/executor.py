@@ -1,0 +1,84 @@
+"""Run a plan: bound once to sizes, buffers and a float type, then a flat list of calls. Trusts the plan it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from gradproof.compiler.kernels import Scalar, Value
+from gradproof.compiler.plan import Plan
+from gradproof.runtime.binding import Binder
+from gradproof.runtime.interpret import run_kernel, run_program
+from gradproof.runtime.scalars import FLOAT64, Array, Binding, Floats
+
+__all__ = ["Executor", "run_kernel", "run_program"]
+
+_DTYPES: dict[str, Any] = {"int": np.int64, "bool": np.bool_}
+
+
+class Executor:
+    """A plan at concrete dims: buffers are allocated here, once, and every run uses them again.
+
+    Runs of one executor exclude each other. Inputs are copied in and results copied out.
+    """
+
+    def __init__(self, plan: Plan, dims: Mapping[str, int], scalar: Floats = FLOAT64) -> None:
+        self.plan, self.scalar = plan, scalar
+        program, slots = plan.program, plan.slots
+        binding = Binding(dims, {})
+        buffers = [np.zeros(max(size.evaluate(dims), 0), _DTYPES.get(kind, scalar.dtype)) for kind, size in slots.sizes]
+        self.registers: list[Array] = []
+        binder = Binder(program, self.registers, binding, scalar)
+        for reg, slot in enumerate(slots.of):
+            shape = binder.shape(program.axes(reg))
+            self.registers.append(buffers[slot][: int(np.prod(shape))].reshape(shape))
+        read = {r for step in program.steps for r in step.reads}
+        read |= {v.operand.reg for v in program.outputs if not isinstance(v.operand, Scalar)}
+        self.inputs: list[tuple[str, Array | None]] = [
+            (given.name, self.registers[k] if k in read else None) for k, given in enumerate(program.inputs)
+        ]
+        self._shapes = [binder.shape(given.axes) for given in program.inputs]
+        self.calls: list[Callable[[], Any]] = []
+        count = len(program.inputs)
+        with scalar.context():
+            for reg, step in enumerate(program.steps, count):
+                calls = binder.bind(step, self.registers[reg])
+                if reg in slots.static:
+                    for call in calls:
+                        call()
+                else:
+                    self.calls += calls
+            binder.calls = []
+            self._results = [self._result(binder, value) for value in program.outputs]
+            self.calls += binder.calls
+        self._lock = Lock()
+
+    @staticmethod
+    def _result(binder: Binder, value: Value) -> Callable[[], Array]:
+        found = binder.operand(value.operand, binder.shape(value.extents))
+        return partial(np.array, found)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that the buffers hold, without scratch space."""
+        owners = {id(r.base): r.base for r in self.registers if r.base is not None}
+        return sum(int(base.nbytes) for base in owners.values())
+
+    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """The plan's outputs, in the order of `plan.produces`; KeyError for a missing input, ValueError for a shape."""
+        return self.run_list([inputs[name] for name, _ in self.inputs])
+
+    def run_list(self, inputs: Sequence[Array]) -> list[Array]:
+        """`run`, with the inputs in the order of the program's."""
+        with self._lock, np.errstate(all="ignore"):
+            for (name, buffer), shape, given in zip(self.inputs, self._shapes, inputs, strict=True):
+                if given.shape != shape:
+                    raise ValueError(f"{name}: the shape is {given.shape}, bound to {shape}")
+                if buffer is not None:
+                    np.copyto(buffer, given, "same_kind")
+            for call in self.calls:
+                call()
+            return [result() for result in self._results]
