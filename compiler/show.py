@@ -1,12 +1,13 @@
 """Terms, conditions and formulas as text, in the notation that users write.
 
-A bound index is stored as `j#12` and printed as `j`; where two of one name meet in a scope, the inner one gets primes.
+A bound index is stored as `j#12` and printed as `j`; where two of one name meet in a scope, the inner one is `j2`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from itertools import count
 
 from gradproof.compiler.dims import Entry, FloorDiv, Max, Min, Mod, Poly, Sym
 from gradproof.compiler.ops import Formula, OpDef, Param
@@ -31,6 +32,7 @@ from gradproof.compiler.terms import (
     Term,
     Truth,
     free_symbols,
+    tensors,
 )
 
 Names = Mapping[str, str]
@@ -40,9 +42,10 @@ _SUM, _BINDER, _PRODUCT, _SIGN, _POWER, _ATOM = range(6)
 
 def show(node: Term | Cond | Poly) -> str:
     """The text of a term, a condition or an integer expression."""
-    names: dict[str, str] = {}
+    read = {entry.tensor for entry in node.entries()} if isinstance(node, Poly) else tensors(node)
+    names = {f"#{tensor}": tensor for tensor in read}  # an index is never printed like a tensor
     free = node.symbols if isinstance(node, Poly) else free_symbols(node)
-    for name in sorted(free):
+    for name in sorted(free, key=lambda name: ("#" in name, name)):
         names[name] = _fresh_name(name, names.values())
     if isinstance(node, Poly):
         return _poly(node, names)
@@ -69,8 +72,13 @@ def _attr(name: str, kind: str, default: Fraction | None) -> str:
 
 
 def _type(param: Param) -> str:
-    axes = [f"{a.pack}({a.rank})" if a.pack and a.rank is not None else a.pack or show(a.extent) for a in param.axes]
+    axes = [f"{a.pack}({a.rank})" if a.pack and a.rank is not None else a.pack or _extent(a.extent) for a in param.axes]
     return f"{'' if param.kind == 'real' else param.kind + ' '}[{', '.join(axes)}]"
+
+
+def _extent(extent: Poly) -> str:
+    """An extent in a signature: the size of a pack, as one axis, is `size(S..)`."""
+    return f"size({extent})" if (extent.as_symbol or "").endswith("..") else show(extent)
 
 
 def number(value: Fraction) -> str:
@@ -84,17 +92,16 @@ def number(value: Fraction) -> str:
 
 
 def _stem(name: str) -> str:
-    return name.split("#")[0]
+    return name.split("#")[0].replace("'", "")
 
 
 def _fresh_name(name: str, taken: Iterable[str]) -> str:
-    """The stem of a name, with primes where something else in scope is called so: `j'`, and `s'..` for a pack."""
+    """The stem of a name, with a number where something else in scope is called so: `j2`, and `s2..` for a pack."""
     stem = _stem(name)
     used = set(taken)
     base, dots = (stem[:-2], "..") if stem.endswith("..") else (stem, "")
-    while base + dots in used:
-        base += "'"
-    return base + dots
+    candidates = (f"{base}{k if k > 1 else ''}{dots}" for k in count(1))
+    return next(candidate for candidate in candidates if candidate not in used)
 
 
 def _wrap(text: str, binds: int, wanted: int) -> str:
@@ -202,7 +209,10 @@ def _product(args: tuple[Term, ...], names: Names, wanted: int) -> str:
 def _reduce(node: Reduce, names: Names) -> str:
     own = {**names, node.var: _fresh_name(node.var, names.values())}
     guard = "" if node.guard == TRUE else f" | {_cond(node.guard, own)}"
-    return f"{node.kind}({own[node.var]} < {_poly(node.extent, names)}{guard}) {_term(node.body, own, _BINDER)}"
+    # A pack's index runs over the pack of its name, and its extent is not written.
+    dotted = node.var.split("#")[0].endswith("..") and node.extent.as_symbol is not None
+    extent = "" if dotted else f" < {_poly(node.extent, names)}"
+    return f"{node.kind}({own[node.var]}{extent}{guard}) {_term(node.body, own, _BINDER)}"
 
 
 def _cond(node: Cond, names: Names) -> str:

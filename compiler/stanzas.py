@@ -280,7 +280,7 @@ class _Stanza:
     def add_definition(self, equation: Equation) -> None:
         if self.forward is not None:
             raise Diagnostic(
-                "duplicate", f"`{self.stanza.name}` is defined twice", equation.span, "keep one definition"
+                "E-DUPLICATE", f"`{self.stanza.name}` is defined twice", equation.span, "keep one definition"
             )
         output = self.expect_output(equation, OUTPUT)
         meaning = self.equation(equation, output, self.let_scope())
