@@ -14,11 +14,11 @@ it holds in the integers, contributions being arbitrary.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, TypeAlias, TypeVar
 
-from gradproof.compiler.claims import Claim, Counterexample, Verdict
+from gradproof.compiler.claims import Claim, Counterexample, Hypothesis, Verdict
 from gradproof.compiler.graph import INPUT, Graph
 from gradproof.runtime.tape import Tape, TapeError, Values
 from gradproof.verifier import smt
@@ -28,6 +28,7 @@ from gradproof.verifier.reference import reference_gradients, reference_tangents
 Result = TypeVar("Result")
 MakeTape: TypeAlias = Callable[[Graph, Any], Tape[Any]]
 CODES = ("WF", "EDGE", "FWD", "DENSE")
+SCOPE = "all sizes; the kernels of each kind of node entry by entry at small sizes"
 CHUNK = 64  # goals that the solver is given at once
 
 
@@ -39,6 +40,7 @@ class Finding:
     by: str
     counterexample: Counterexample | None = None
     reason: str = ""
+    hypotheses: tuple[Hypothesis, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +64,17 @@ def prove_tape(
 
     `entries=False` leaves the operators uninterpreted; only tests of the loops may ask for that.
     """
-    examination = Examination(graph, make, timeout)
+    examination = Examination(graph, make, timeout, entries)
     return tuple(examination.verdict(claim) for claim in claims if claim.kind == "graph" and claim.code in CODES)
 
 
 class Examination:
     """One tape under examination: it is built and run once, whatever is asked about it."""
 
-    def __init__(self, graph: Graph, make: MakeTape = Tape.of, timeout: float = smt.TIMEOUT) -> None:
-        self.graph, self.make, self.timeout = graph, make, timeout
+    def __init__(
+        self, graph: Graph, make: MakeTape = Tape.of, timeout: float = smt.TIMEOUT, entries: bool = True
+    ) -> None:
+        self.graph, self.make, self.timeout, self.with_entries = graph, make, timeout, entries
         self._run: Run | Finding | None = None
         self._wf: Finding | None = None
 
@@ -83,8 +87,9 @@ class Examination:
             claim,
             finding.answer,  # type: ignore[arg-type]  # one of the three
             finding.by,
-            "all sizes",
+            "all sizes" if not self.with_entries or claim.code in ("WF", "EDGE") else SCOPE,
             seconds,
+            finding.hypotheses,
             counterexample=finding.counterexample,
             reason=finding.reason,
         )
@@ -105,22 +110,27 @@ class Examination:
         match claim.code:
             case "FWD":
                 yield self.tables("value", run, _value_pairs(self.graph, run), FREE)
+                yield from self.entries("value")
             case "DENSE" if "semiring" in claim.text:
                 yield self.tables("gradient", run, _gradient_pairs(self.graph, run, ordered=False), SEMIRING)
+                yield from self.entries("derivatives")
             case "DENSE":
                 yield self.tables("gradient", run, _gradient_pairs(self.graph, run, ordered=True), FREE)
                 yield self.tables("tangent", run, _tangent_pairs(self.graph, run), FREE)
                 yield self._guarded(lambda: self.seeding(run))
+                yield from self.entries("derivatives")
 
     @staticmethod
     def weakest(parts: Iterator[Finding]) -> Finding:
         """The first part that is not proved; otherwise all of them together."""
         proofs: dict[str, None] = {}
+        assumed: dict[Hypothesis, None] = {}
         for part in parts:
             if part.answer != "proved":
                 return part
-            proofs[part.by] = None
-        return Finding("proved", " + ".join(proofs))
+            proofs.update(dict.fromkeys(part.by.split(" + ")))
+            assumed.update(dict.fromkeys(part.hypotheses))
+        return Finding("proved", " + ".join(proofs), hypotheses=tuple(assumed))
 
     # WF and EDGE.
 
@@ -218,6 +228,19 @@ class Examination:
         what, _, id_ = cut.strip("|").partition(" ")
         name = self.graph.nodes[int(id_)].name
         return name if what == "value" else f"{what}({name})"
+
+    def entries(self, what: str) -> Iterator[Finding]:
+        """The closures of each kind of node, entry by entry (entries.py)."""
+        from gradproof.verifier.entries import compare, kinds_of
+
+        if not self.with_entries:
+            return
+        for kind, node in kinds_of(self.graph).items():
+            found = compare(kind, what, self.timeout)
+            shown = found.counterexample
+            if shown is not None:
+                shown = replace(shown, values={"node": node.name, **shown.values})
+            yield Finding(found.answer, found.by, shown, f"{node.name}: {found.reason}", found.hypotheses)
 
     def seeding(self, run: Run) -> Finding:
         """`backward_dense_all` is the dense loop from a seed that is zero but at the output."""

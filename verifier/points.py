@@ -12,7 +12,7 @@ import numpy as np
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.denote import Env, Irrational, Undecided, Undefined, evaluate, holds
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.graph import INPUT, Arg, Delta, Graph, Node, Ref, TensorType
+from gradproof.compiler.graph import INPUT, Arg, AttrValue, Delta, Graph, Node, Ref, TensorType
 from gradproof.compiler.graph import Env as FromDelta
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, OpDef, Param
 from gradproof.compiler.terms import Cond
@@ -38,15 +38,16 @@ class OneNode:
         self.graph = _graph(op, small)
         self.tensors: dict[str, Param] = {p.name: p for p in op.params}
         self.tensors |= {TANGENT + p.name: p for p in op.differentiable}
-        self.tensors[COTANGENT] = op.output
+        if op.differentiable:
+            self.tensors[COTANGENT] = op.output
 
     def symbols(self) -> dict[str, Array]:
-        """Fresh symbols for every tensor, the output included; integer inputs are the small case's."""
-        tensors = {**self.tensors, OUTPUT: self.op.output}
+        """Fresh symbols for every tensor, the output of a differentiable operator included; integers are given."""
+        tensors = {**self.tensors, OUTPUT: self.op.output} if self.op.differentiable else self.tensors
         return {name: self._symbols(name, param) for name, param in tensors.items()}
 
     def _symbols(self, name: str, param: Param) -> Array:
-        if param.kind == "int" and name in self.small.integers:
+        if param.kind == "int":
             return np.array(self.small.integers[name], np.int64).reshape(self.small.shape(param))
         return symbols(name, self.small.extents(param), param.kind).reshape(self.small.shape(param))
 
@@ -89,7 +90,8 @@ def _graph(op: OpDef, small: Small) -> Graph:
     nodes = [Node(k, p.name, INPUT, (), (), (), typed(p), op.span) for k, p in enumerate(gamma)]
     ids = {n.name: n.id for n in nodes}
     args: tuple[Arg, ...] = tuple(Ref(ids[p.name]) if p.name in ids else FromDelta(p.name) for p in op.params)
-    attrs = (*((n, Poly.of(v)) for n, v in small.ints.items()), *small.reals.items())
+    attrs: tuple[tuple[str, AttrValue], ...] = tuple((n, Poly.of(v)) for n, v in small.ints.items())
+    attrs += tuple(small.reals.items())
     sizes = tuple((name, tuple(map(Poly.of, each))) for name, each in small.sizes.items())
     nodes.append(Node(len(nodes), "", op.name, args, attrs, sizes, typed(op.output), op.span))
     out = len(nodes) - 1
@@ -127,29 +129,27 @@ def refute(node: OneNode, what: str, at: Position, expected: Any, ties: bool) ->
 
 
 def points(node: OneNode, ties: bool, seed: int = 0) -> Iterator[Point]:
-    """Points inside the domain: distinct values, and where `ties` are asked for, equal ones besides."""
+    """Points inside the domain: distinct values, and where `ties` are asked for, first points with all inputs equal."""
     rng = random.Random(seed)
-    extents = {name: node.small.extents(param) for name, param in node.tensors.items()}
+    inputs = {p.name for p in node.op.params}
+    tied = [Fraction(0), Fraction(1)] if ties else []
     found = 0
-    for attempt in range(12 * SAMPLES):
+    for attempt in range(len(tied) + 12 * SAMPLES):
+        drawn = iter(rng.sample(range(1, 400) if attempt % 3 == 0 else range(-200, 200), 399))
         values: dict[str, dict[Position, Fraction | bool]] = {}
-        pool = iter(rng.sample(range(-300, 300) if attempt % 3 else range(1, 300), 280))
         for name, param in node.tensors.items():
-            tied = Fraction(attempt % 2)
-            values[name] = {
-                at: rng.random() < 0.5
-                if param.kind == "bool" and name in node.small.integers | {p.name: 0 for p in node.op.params}
-                else tied
-                if ties and attempt < 2 and name in {p.name for p in node.op.params}
-                else Fraction(next(pool), 101)
-                for at in np.ndindex(extents[name])
-                if param.kind != "int" or name == COTANGENT
-            }
+            every = np.ndindex(node.small.extents(param))
+            if param.kind == "bool":
+                values[name] = {at: rng.random() < 0.5 for at in every}
+            elif param.kind == "real" and name in inputs and attempt < len(tied):
+                values[name] = dict.fromkeys(every, tied[attempt])
+            elif param.kind == "real":
+                values[name] = {at: Fraction(next(drawn), 101) for at in every}
         point = Point(values)
         if all(holds_everywhere(c, node.op, node.small, point.at) for c in node.op.domain):
             found += 1
             yield point
-        if found >= SAMPLES + 2 * ties:
+        if found == SAMPLES + len(tied):
             return
 
 
@@ -172,10 +172,10 @@ def _replay(node: OneNode, what: str, at: Position, expected: Any, point: Point,
 def _array(node: OneNode, name: str, point: Point, scalar: Scalars) -> Array:
     param = node.tensors[name]
     shape = node.small.shape(param)
-    if param.kind == "int" and name in node.small.integers:
+    if param.kind == "int":
         return np.array(node.small.integers[name], np.int64).reshape(shape)
     flat = list(point.values[name].values())
-    if param.kind == "bool" and name in {p.name for p in node.op.params}:
+    if param.kind == "bool":
         return np.array(flat, dtype=bool).reshape(shape)
     out = np.empty(len(flat), object)
     field: Any = scalar.field  # type: ignore[union-attr]  # exact scalars are objects
