@@ -38,7 +38,7 @@ def call(draft: Draft, name: str, args: Sequence[Operand], kwargs: Mapping[str, 
     if not candidates:
         raise unknown(name, draft.library.overloads, span, "operator or graph")
     exact = [op for op in candidates if len(op.params) == len(args)]
-    rest = [op for op in candidates if len(op.params) < len(args)]
+    rest = [op for op in candidates if len(op.params) < len(args) <= _room(draft.signature(op))]
     reasons: list[tuple[OpDef, str]] = []
     for group, broadcasting in ((exact, False), (exact, True), (rest, False), (rest, True)):
         for op in group:
@@ -47,6 +47,11 @@ def call(draft: Draft, name: str, args: Sequence[Operand], kwargs: Mapping[str, 
             except Mismatch as reason:
                 reasons.append((op, str(reason)))
     raise _no_fit(name, candidates, args, reasons, span)
+
+
+def _room(found: Signature) -> int:
+    """How many positional arguments an operator can take: inputs, attributes, sizes."""
+    return len(found.op.params) + len(found.op.attrs) + len(found.free)
 
 
 def _no_fit(

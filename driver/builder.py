@@ -374,7 +374,7 @@ def _rational(item: Any, span: Span) -> Fraction:
     if isinstance(item, float):
         if item != item or item in (float("inf"), float("-inf")):
             raise Diagnostic("E-NUMBER", f"{item} is no real number", span)
-        return Fraction(repr(item))
+        return Fraction(repr(float(item)))  # a NumPy float is a float, and prints otherwise
     if isinstance(item, bool | int | Fraction):
         return Fraction(item)
     what = "an array" if hasattr(item, "__array__") else f"a {type(item).__name__}"
