@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from gradproof.compiler.elaborate import load_text
 from gradproof.compiler.plan import make_plan
 from gradproof.runtime.executor import Executor

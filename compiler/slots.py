@@ -88,7 +88,7 @@ def in_place(step: Step) -> tuple[Operand, ...]:
         case "pow" if step.name in ("2", "-1"):
             return step.operands
         case "select":
-            return step.operands[2:]
+            return step.operands[1:2]
         case _:
             return ()
 

@@ -10,7 +10,7 @@ import numpy as np
 from gradproof.compiler.dims import Entry, Poly
 from gradproof.compiler.kernels import Operand, Program, Scalar, Step, Use, bare, is_label, label
 from gradproof.compiler.terms import ONE, ZERO, And, IntCmp, Not, Or, RealCmp, Truth
-from gradproof.runtime.contraction import Call, contract, total
+from gradproof.runtime.contraction import Call, contract, copying, total
 from gradproof.runtime.scalars import FOLD, IDENTITY, Array, Binding, Floats, ufunc
 from gradproof.runtime.views import gathered, integers, view
 
@@ -24,6 +24,7 @@ _MAPS: dict[str, Any] = {
 }
 _COMPARE: dict[str, Any] = {"<": np.less, "<=": np.less_equal, "==": np.equal}
 _LOGIC: dict[str, Any] = {"and": np.logical_and, "or": np.logical_or, "not": np.logical_not}
+_BITS: dict[int, Any] = {4: np.int32, 8: np.int64}
 _NAMED_OUT = ("max", "min")  # their third positional argument is deprecated as `out`
 
 
@@ -65,7 +66,7 @@ class Binder:
         if operand.index == bare(len(shape)) and source.shape == shape:
             return source
         found = view(source, operand, shape, self.ints)
-        self.calls += [partial(np.copyto, into, outof) for into, outof in found.copies]
+        self.calls += [copying(into, outof) for into, outof in found.copies]
         return found.array
 
     def bind(self, step: Step, out: Array) -> list[Call]:
@@ -109,18 +110,24 @@ class Binder:
     def _select(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
         cond, then, other = (self.operand(o, shape, small=True) for o in step.operands)
         if isinstance(step.operands[0], Scalar):
-            self.calls.append(partial(np.copyto, out, then if cond else other))
+            self.calls.append(copying(out, then if cond else other))
             return
         if step.operands[1:] == (Scalar(ONE), Scalar(ZERO)):
-            self.calls.append(partial(np.copyto, out, cond))
+            self.calls.append(copying(out, cond))
             return
-        if other is not out and not _same(other, out):
-            fill = isinstance(step.operands[2], Scalar)
-            self.calls.append(partial(out.fill, other[()]) if fill else partial(np.copyto, out, other))
-        self.calls.append(partial(np.copyto, out, then, where=cond))
+        # A choice between bit patterns, in integers: what is not chosen is multiplied by 0, be it a NaN.
+        bits = _BITS[out.dtype.itemsize]
+        word, chosen = out.view(bits), cond.view(np.int8)
+        a, b = then.view(bits), other.view(bits)
+        if step.operands[2] == Scalar(ZERO):
+            self.calls.append(partial(np.multiply, a, chosen, word))
+            return
+        self.calls.append(partial(np.bitwise_xor, a, b, word))
+        self.calls.append(partial(np.multiply, word, chosen, word))
+        self.calls.append(partial(np.bitwise_xor, word, b, word))
 
     def _cast(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
-        self.calls.append(partial(np.copyto, out, self.operand(step.operands[0], shape, small=True)))
+        self.calls.append(copying(out, self.operand(step.operands[0], shape, small=True)))
 
     _copy = _cast
 
@@ -197,12 +204,16 @@ class Binder:
         source = self.registers[use.reg]
         reads = [r for p in use.index for r in p.entries()]
         if not reads or use.padded or source.size == 0:
-            ints, register = self.ints, self._register
-            self.calls.append(lambda: np.copyto(out, gathered(source, use.index, shape, ints, register, use.padded)))
+            self._any_gather(use, source, shape, out)
             return
         if self._rows(use, source, shape, out):
             return
         self._flat(use, source, shape, out)
+
+    def _any_gather(self, use: Use, source: Array, shape: tuple[int, ...], out: Array) -> None:
+        """A gather whose positions are worked out anew on every run."""
+        ints, register = self.ints, self._register
+        self.calls.append(lambda: np.copyto(out, gathered(source, use.index, shape, ints, register, use.padded)))
 
     def _rows(self, use: Use, source: Array, shape: tuple[int, ...], out: Array) -> bool:
         """A gather along one axis by an index of its own labels: whole rows are taken."""
@@ -224,7 +235,7 @@ class Binder:
         sizes = [*source.shape[:axis], *index.shape, *source.shape[axis + 1 :]]
         if tuple(sizes) != shape:
             return False
-        self.calls.append(partial(np.take, source, index, axis, out, "clip"))
+        self.calls.append(partial(source.take, index, axis, out, "clip"))
         return True
 
     def _flat(self, use: Use, source: Array, shape: tuple[int, ...], out: Array) -> None:
@@ -238,8 +249,7 @@ class Binder:
                 continue
             split = self.one_entry(poly, shape)
             if split is None:
-                ints, register = self.ints, self._register
-                self.calls.append(lambda: np.copyto(out, gathered(source, use.index, shape, ints, register, False)))
+                self._any_gather(use, source, shape, out)
                 return
             static = static + split[0] * step
             parts.append((split[1] * step, split[2]))
@@ -253,7 +263,7 @@ class Binder:
                 self.calls.append(partial(np.multiply, entry, np.int64(factor), scaled))
             self.calls.append(partial(np.add, before, scaled, where))
             before = where
-        self.calls.append(partial(np.take, flat, where, None, out, "clip"))
+        self.calls.append(partial(flat.take, where, None, out, "clip"))
 
     def _scatter(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
         axis, poly = step.axis or 0, step.poly or Poly.of(0)
@@ -307,13 +317,8 @@ class Binder:
         given = np.moveaxis(source[..., first:last], -1, axis)[
             tuple(slice(None) if k != axis + 1 else 0 for k in range(len(shape)))
         ]
-        self.calls.append(partial(np.copyto, into, given))
+        self.calls.append(copying(into, given))
         return True
-
-
-def _same(a: Array, b: Array) -> bool:
-    """Whether two arrays are the same entries of the same memory."""
-    return a.__array_interface__["data"] == b.__array_interface__["data"] and a.strides == b.strides
 
 
 def _squeezed(array: Array) -> Array:

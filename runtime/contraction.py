@@ -1,13 +1,14 @@
 """Contractions on strided arrays: BLAS wherever the labels and strides allow it, after one copy where they don't.
 
-A contraction's labels fall into four groups: in both factors and the result (batch), in one factor and the result (rows,
-columns), in both factors only (inner). Each group is merged into one axis.
+A contraction's labels fall into four groups: in both factors and the result (batch), in one factor and the result
+(rows, columns), in both factors only (inner). Each group is merged into one axis.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -18,12 +19,17 @@ from numpy.lib.stride_tricks import as_strided
 Call = Callable[[], Any]
 
 
+def copying(into: Array, source: Array) -> Call:
+    """The call that copies source into an array (by a method: NumPy's functions look for overrides first)."""
+    return partial(into.__setitem__, ..., source)
+
+
 def merged(array: Array, groups: Sequence[Sequence[int]]) -> Array | None:
     """The array with each group of axes made one, without a copy; None where the strides don't allow it."""
     shape, strides = [], []
     for group in groups:
         axes = [k for k in group if array.shape[k] != 1]
-        for outer, inner in zip(axes, axes[1:], strict=False):
+        for outer, inner in pairwise(axes):
             if array.strides[outer] != array.strides[inner] * array.shape[inner]:
                 return None
         shape.append(prod(array.shape[k] for k in group))
@@ -52,7 +58,7 @@ def contract(a: Array, b: Array, out: Array, labels: tuple[frozenset[int], froze
         return []
     if 0 in a.shape or 0 in b.shape:
         return [partial(out.fill, 0)]
-    inner = [k for k in range(rank, count)]
+    inner = list(range(rank, count))
     batch = [k for k in range(rank) if k in in_a and k in in_b]
     rows = [k for k in range(rank) if k in in_a and k not in in_b]
     columns = [k for k in range(rank) if k in in_b and k not in in_a]
@@ -67,20 +73,20 @@ def contract(a: Array, b: Array, out: Array, labels: tuple[frozenset[int], froze
     if result is None or not blas_ready(result):
         room = np.empty([prod(out.shape[k] for k in group) for group in (batch, rows, columns)], out.dtype)
         order = [*batch, *rows, *columns]
-        after.append(partial(np.copyto, out.transpose(order), room.reshape([out.shape[k] for k in order])))
+        after.append(copying(out.transpose(order), room.reshape([out.shape[k] for k in order])))
         result = room
     if batch:
         calls.append(partial(np.matmul, left, right, result))
     elif result.shape[1:] == (1, 1):
-        calls.append(partial(np.dot, left[0, 0], right[0, :, 0], result.reshape(())))
+        calls.append(partial(left[0, 0].dot, right[0, :, 0], result.reshape(())))
     elif result.shape[2] == 1:
-        calls.append(partial(np.dot, left[0], right[0, :, 0], result[0, :, 0]))
+        calls.append(partial(left[0].dot, right[0, :, 0], result[0, :, 0]))
     elif result.shape[1] == 1:
-        calls.append(partial(np.dot, left[0, 0], right[0], result[0, 0]))
+        calls.append(partial(left[0, 0].dot, right[0], result[0, 0]))
     elif result[0].flags.c_contiguous:
-        calls.append(partial(np.dot, left[0], right[0], result[0]))
+        calls.append(partial(left[0].dot, right[0], result[0]))
     elif result[0].T.flags.c_contiguous:
-        calls.append(partial(np.dot, right[0].T, left[0].T, result[0].T))
+        calls.append(partial(right[0].T.dot, left[0].T, result[0].T))
     else:
         calls.append(partial(np.matmul, left[0], right[0], result[0]))
     return calls + after
@@ -92,7 +98,7 @@ def _only(array: Array, inside: frozenset[int]) -> Array:
 
 
 def _matrix(view: Array, whole: Array, groups: Sequence[Sequence[int]], calls: list[Call]) -> Array:
-    """The factor as batch x rows x columns that BLAS can read; where strides forbid it, a copy is added to the calls."""
+    """The factor as batch x rows x columns for BLAS; where strides forbid it, a copy is added to the calls."""
     found = merged(view, groups)
     if found is not None and blas_ready(found):
         return found
@@ -100,7 +106,7 @@ def _matrix(view: Array, whole: Array, groups: Sequence[Sequence[int]], calls: l
     order = [k for group in groups for k in group]
     rest = [k for k in range(view.ndim) if k not in order]
     source = view.transpose([*rest, *order])[(0,) * len(rest)]
-    calls.append(partial(np.copyto, room.reshape(source.shape), source))
+    calls.append(copying(room.reshape(source.shape), source))
     return room
 
 
@@ -122,5 +128,5 @@ def total(a: Array, out: Array) -> Call | None:
         return None
     ones = np.ones(matrix.shape[1], a.dtype)
     if rank == 0:
-        return partial(np.dot, matrix[0], ones, out)
-    return partial(np.dot, matrix, ones, out.reshape(-1))
+        return partial(matrix[0].dot, ones, out)
+    return partial(matrix.dot, ones, out.reshape(-1))

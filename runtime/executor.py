@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -59,7 +58,7 @@ class Executor:
     @staticmethod
     def _result(binder: Binder, value: Value) -> Callable[[], Array]:
         found = binder.operand(value.operand, binder.shape(value.extents))
-        return partial(np.array, found)
+        return found.copy
 
     @property
     def nbytes(self) -> int:
@@ -78,7 +77,9 @@ class Executor:
                 if given.shape != shape:
                     raise ValueError(f"{name}: the shape is {given.shape}, bound to {shape}")
                 if buffer is not None:
-                    np.copyto(buffer, given, "same_kind")
+                    if given.dtype != buffer.dtype and not np.can_cast(given.dtype, buffer.dtype, "same_kind"):
+                        raise ValueError(f"{name}: {given.dtype} where {buffer.dtype} is bound")
+                    buffer[...] = given
             for call in self.calls:
                 call()
             return [result() for result in self._results]
