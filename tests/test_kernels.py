@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from gradproof.compiler.denote import Env, Field, Irrational, Rationals, Undefined, evaluate, holds
 from gradproof.compiler.dims import Entry, Poly
 from gradproof.compiler.library import prelude
@@ -112,7 +111,9 @@ class Naive:
         return self.arrays[computation.result.target]
 
 
-def random_inputs(op: OpDef, ints: dict[str, int], seed: int, low: int = -3, bound: int | None = None) -> dict[str, Any]:
+def random_inputs(
+    op: OpDef, ints: dict[str, int], seed: int, low: int = -3, bound: int | None = None
+) -> dict[str, Any]:
     """Flat (one axis an Axis) arrays for everything that a rule may read."""
     random_ = random.Random(seed)
     arrays: dict[str, Any] = {}
@@ -171,7 +172,9 @@ def check(
         np.testing.assert_allclose(floats.reshape(-1), expected.reshape(-1).astype(float), rtol=1e-9, atol=1e-12)
 
 
-def check_floats(kernel: Any, computation: Computation, flat: Any, full: Any, sizes: Any, ints: Any, reals: Any) -> None:
+def check_floats(
+    kernel: Any, computation: Computation, flat: Any, full: Any, sizes: Any, ints: Any, reals: Any
+) -> None:
     """The same in floats, where rationals have no value."""
     names = {**{k: math.prod(v) for k, v in sizes.items()}, **ints}
     field = _FloatField()
@@ -288,7 +291,9 @@ def test_pick(size: int) -> None:
 def test_convolution(stride: int, pad: int) -> None:
     p, u = S("p"), S("u")
     read = p * S("stride") + u - S("pad")
-    body = total("c", S("C"), total("u", S("K"), mul(x(S("b"), S("c"), read), w(S("o"), S("c"), u)), in_range(read, S("L"))))
+    body = total(
+        "c", S("C"), total("u", S("K"), mul(x(S("b"), S("c"), read), w(S("o"), S("c"), u)), in_range(read, S("L")))
+    )
     op = make_op([param("x", "N C L"), param("w", "O C K")], "N O P", "b o p", body, "stride pad")
     length = (4 + 2 * pad - 2) // stride + 1
     sizes = {"N": 2, "C": 2, "L": 4, "O": 2, "K": 2, "P": length}
@@ -332,7 +337,9 @@ def test_intervals_enclose_and_never_guess() -> None:
 def test_symbols_give_terms() -> None:
     from gradproof.runtime.scalars import symbols
 
-    op = make_op([param("x", "n"), param("c", "n", "bool")], "n", "i", select(BoolRead("c", (i,)), x(i), power(x(i), 2)))
+    op = make_op(
+        [param("x", "n"), param("c", "n", "bool")], "n", "i", select(BoolRead("c", (i,)), x(i), power(x(i), 2))
+    )
     kernel = lower(Computation((), op.forward), op)
     given = {"x": symbols("x", (2,)), "c": symbols("c", (2,), "bool")}
     got = run_kernel(kernel, given, {"n": (2,)}, {}, {}, scalars("symbolic"))
@@ -340,11 +347,16 @@ def test_symbols_give_terms() -> None:
     assert got[0] == select(BoolRead("c", zero), Read("x", zero), power(Read("x", zero), 2))
     matmul = make_op([param("x", "n"), param("w", "n")], "", "", total("l", n, mul(x(l), w(l))))
     kernel = lower(Computation((), matmul.forward), matmul)
-    got = run_kernel(kernel, {"x": symbols("x", (2,)), "w": symbols("w", (2,))}, {"n": (2,)}, {}, {}, scalars("symbolic"))
+    got = run_kernel(
+        kernel, {"x": symbols("x", (2,)), "w": symbols("w", (2,))}, {"n": (2,)}, {}, {}, scalars("symbolic")
+    )
     entry = [[Read(t, (Poly.of(q),)) for q in range(2)] for t in "xw"]
     assert got[()] == add(mul(entry[0][0], entry[1][0]), mul(entry[0][1], entry[1][1]))
 
-def _shapes(op: OpDef, random_: random.Random, reals: dict[str, Fraction]) -> tuple[dict[str, tuple[int, ...]], dict[str, int]] | None:
+
+def _shapes(
+    op: OpDef, random_: random.Random, reals: dict[str, Fraction]
+) -> tuple[dict[str, tuple[int, ...]], dict[str, int]] | None:
     """Sizes and integer attributes that the operator's requirements allow; None where a guess does not fit."""
     packs = {a.pack for p in (*op.params, op.output) for a in p.axes if a.pack}
     ints = {name: random_.choice((0, 1, 1, 2, 3)) for name in op.int_attrs}
