@@ -21,11 +21,11 @@ from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.denote import Intervals, Irrational, Rationals, Undecided, Undefined, evaluate
 from gradproof.compiler.lower import kernel_of
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, OpDef, Param
-from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of
-from gradproof.compiler.terms import Term
+from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of, unfolded
+from gradproof.compiler.terms import Cond, Term
 from gradproof.runtime.interpret import run_kernel
 from gradproof.runtime.scalars import scalars
-from gradproof.verifier.points import Entries, Point, in_domain, points_of, sizes_of
+from gradproof.verifier.witness import Entries, Point, in_domain, points_of, sizes_of
 
 TIES = 64  # at most so many ways to decide the ties at one point
 
@@ -454,3 +454,49 @@ def _shown(value: Any) -> str:
     if isinstance(value, str | bool | int | Fraction):
         return str(value)
     return f"{float(value.mid()):.9g} +- {float(value.rad()):.1g}"
+
+
+def nonlinear(op: OpDef) -> Counterexample | None:
+    """A point where a written vjp or jvp is not linear: doubling the (co)tangent does not double the result.
+
+    Such a rule has no transpose, so the operator has no rule set; the written formula itself is evaluated.
+    """
+    for sizes in sizes_of(op):
+        for point in points_of(op, sizes, 6, 0):
+            for rule in op.vjps:
+                if isinstance(rule.body, Cond):
+                    continue
+                found = _not_doubled(op, point, unfolded(op, rule.body), rule.target, rule.indices)
+                if found is not None:
+                    return found
+    return None
+
+
+def _not_doubled(op: OpDef, point: Point, body: Term, target: str, indices: tuple[str, ...]) -> Counterexample | None:
+    def value(scale: int, index: tuple[int, ...], kind: str) -> Any:
+        field: Any = Rationals() if kind == "rational" else Intervals()
+        cotangent = {k: v * scale for k, v in point.tensors[COTANGENT].items()}
+        scaled = Point(op, point.sizes, {**point.tensors, COTANGENT: cotangent}, point.shapes, point.kinds)
+        env = scaled.env(None if kind == "rational" else field.num)
+        for name, position in zip(indices, index, strict=True):
+            env = env.bind(name, position)
+        return evaluate(body, env, field)
+
+    for kind in ("rational", "interval"):
+        try:
+            for index in point.tensors[target]:
+                once, twice = value(1, index, kind), value(2, index, kind)
+                if differs(twice, once + once):
+                    names = [*op.real_attrs, *(p.name for p in op.params), COTANGENT]
+                    values = {name: point.nested(name) for name in names}
+                    where = f"vjp {target}{list(index)} at 2*{COTANGENT}"
+                    dims = {k: v for k, v in point.sizes.ints.items() if k in (*op.sizes, *op.int_attrs)}
+                    return Counterexample(
+                        dims, values, f"{where} = {_shown(once + once)}", f"{where} = {_shown(twice)}", True
+                    )
+            return None
+        except Irrational:
+            continue
+        except (Undefined, Undecided, ZeroDivisionError):
+            return None
+    return None

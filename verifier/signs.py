@@ -145,7 +145,10 @@ def point(value: Fraction) -> Interval:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Bounds of terms in a context; `reads` gives what is known of each tensor's entries, `facts` of single terms."""
+    """Bounds of terms in a context; `reads` gives what is known of each tensor's entries, `facts` of single terms.
+
+    A tensor's name may carry a grouping of its axes (`v3|B*H,D`): its entries are the same.
+    """
 
     context: Context
     reads: Mapping[str, Interval]
@@ -165,7 +168,7 @@ class Bounds:
             case Size(poly):
                 return self._size(poly)
             case Read(tensor, _):
-                return self.reads.get(tensor, ANY)
+                return self.reads.get(tensor.split("|")[0], ANY)
             case Add(args):
                 out = point(Fraction(0))
                 for a in args:

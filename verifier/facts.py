@@ -1,0 +1,205 @@
+"""What a graph lets its proofs take as known: bounds of dims, conditions on dims, ranges of inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from gradproof.compiler.dims import Entry, Poly
+from gradproof.compiler.graph import Bound, Env, Graph, Node, Ref
+from gradproof.compiler.ops import OpDef
+from gradproof.compiler.terms import (
+    Cond,
+    IntCmp,
+    Num,
+    Read,
+    Term,
+    free_symbols,
+    fresh,
+    inline_names,
+    inline_names_cond,
+    int_ge,
+    int_lt,
+    replace_reads,
+    replace_reads_cond,
+)
+from gradproof.verifier.ranges import Context
+from gradproof.verifier.signs import ANY, Interval
+
+
+def value_name(id_: int) -> str:
+    """What a node's value is called in terms about the graph."""
+    return f"v{id_}"
+
+
+@dataclass(frozen=True, slots=True)
+class GraphFacts:
+    """`context` for integers; `ranges` bounds the entries of real inputs, by the names that terms use for them."""
+
+    context: Context
+    ranges: dict[str, Interval]
+
+
+def facts_of(graph: Graph) -> GraphFacts:
+    """Everything that a graph's dims and assumes say."""
+    lower = {dim.name: dim.lower for dim in graph.dims if dim.value is None}
+    facts: list[Cond] = [IntCmp(rel, poly) for poly, rel in graph.assume_dims]
+    # A tensor with a negative extent can't be given, so every input's extents are taken to be at least 0.
+    for shape in [node.type.shape for node in graph.gamma] + [delta.type.shape for delta in graph.delta]:
+        facts += [int_ge(extent, 0) for extent in shape if extent.constant is None and extent.as_symbol is None]
+    ranges: dict[str, Interval] = {}
+    kinds = {delta.name: delta.type for delta in graph.delta}
+    for bound in graph.assumes:
+        for name, interval in _intervals(graph, bound):
+            ranges[name] = ranges.get(name, ANY).meet(interval)
+        for side in (bound.left, bound.right):
+            if isinstance(side, str) and kinds[side].kind == "int":
+                # True of every entry, so under every grouping of the axes.
+                for rank in range(min(1, len(kinds[side].shape)), len(kinds[side].shape) + 1):
+                    facts += _entry_facts(graph, bound, side, rank)
+    for delta in graph.delta:
+        if delta.seeded is not None:
+            closed = delta.seeded.kind == "bernoulli"
+            ranges[delta.name] = Interval(Fraction(0), Fraction(1), False, not closed)
+    return GraphFacts(Context(lower, {}, tuple(facts)), ranges)
+
+
+def _intervals(graph: Graph, bound: Bound) -> list[tuple[str, Interval]]:
+    out: list[tuple[str, Interval]] = []
+    strict = bound.rel == "<"
+    if bound.rel == "!=":
+        return out
+    left, right = _constant(bound.left), _constant(bound.right)
+    name = _real_name(graph, bound.left)
+    if name is not None and right is not None:
+        out.append((name, Interval(None, right, True, strict)))
+        if bound.rel == "==":
+            out.append((name, Interval(right, None, False, True)))
+    name = _real_name(graph, bound.right)
+    if name is not None and left is not None:
+        out.append((name, Interval(left, None, strict, True)))
+        if bound.rel == "==":
+            out.append((name, Interval(None, left, True, False)))
+    return out
+
+
+def _constant(side: int | str | Fraction | Poly) -> Fraction | None:
+    if isinstance(side, Poly):
+        return None if side.constant is None else Fraction(side.constant)
+    return side if isinstance(side, Fraction) else None
+
+
+def _real_name(graph: Graph, side: int | str | Fraction | Poly) -> str | None:
+    if isinstance(side, bool | Fraction | Poly):
+        return None
+    if isinstance(side, int):
+        return value_name(side)
+    return side
+
+
+def _entry_facts(graph: Graph, bound: Bound, name: str, rank: int) -> list[Cond]:
+    """`0 <= label`, `label < C` as facts about every entry; only against numbers and sizes."""
+    entry = Poly.atom(Entry(name, tuple(Poly.sym(fresh("e")) for _ in range(rank))))
+
+    def side(value: int | str | Fraction | Poly) -> Poly | None:
+        if isinstance(value, Poly):
+            return value
+        if isinstance(value, Fraction):
+            return Poly.of(int(value)) if value.denominator == 1 else None
+        return entry if value == name else None
+
+    left, right = side(bound.left), side(bound.right)
+    if left is None or right is None:
+        return []
+    match bound.rel:
+        case "<":
+            return [int_lt(left, right)]
+        case "<=":
+            return [int_ge(right, left)]
+        case "==":
+            return [int_ge(right, left), int_ge(left, right)]
+        case _:
+            return []
+
+
+def sizes_at(node: Node) -> dict[str, Poly]:
+    """What an operator's size symbols and integer attributes are at a node; a pack is the product of its sizes."""
+    sizes = {name: Poly.product(extents) for name, extents in node.sizes}
+    return sizes | {name: value for name, value in node.attrs if isinstance(value, Poly)}
+
+
+def _made(graph: Graph, arg: Ref | Env) -> tuple[Poly, ...]:
+    """The extents of the indices under which a value's own formula is written."""
+    if isinstance(arg, Env):
+        return next(delta.type.shape for delta in graph.delta if delta.name == arg.name)
+    node = graph.nodes[arg.id]
+    if arg.id < graph.leaves:
+        return node.type.shape
+    sizes = sizes_at(node)
+    return tuple(extent.substitute(sizes) for extent in graph.ops[node.op].forward.extents)
+
+
+def grouped(name: str, extents: tuple[Poly, ...]) -> str:
+    """A value under another grouping of its axes."""
+    return f"{name}|{','.join(map(str, extents))}"
+
+
+def ungrouped(name: str) -> str:
+    """The value's own name."""
+    return name.split("|")[0]
+
+
+def apart(index: str) -> str:
+    """An operator's index in a graph's terms: a name that can't be a dim's."""
+    return index if "#" in index else f"{index}`"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """How an operator's names read at one node of a graph."""
+
+    tensors: dict[str, str]
+    sizes: dict[str, Poly]
+    reals: dict[str, Fraction]
+
+    @staticmethod
+    def of(graph: Graph, node: Node) -> Instance:
+        """The names at a node."""
+        op: OpDef = graph.ops[node.op]
+        sizes = sizes_at(node)
+        tensors: dict[str, str] = {}
+        for param, arg in zip(op.params, node.args, strict=True):
+            name = value_name(arg.id) if isinstance(arg, Ref) else arg.name
+            read = tuple(axis.extent.substitute(sizes) for axis in param.axes)
+            # A value that is read with its axes grouped in another way than it is made is another tensor to the terms.
+            tensors[param.name] = name if param.kind == "int" or read == _made(graph, arg) else grouped(name, read)
+        return Instance(tensors, sizes, {name: v for name, v in node.attrs if isinstance(v, Fraction)})
+
+    def term(self, term: Term) -> Term:
+        """An operator's term in the graph's names."""
+        return replace_reads(inline_names(term, self.tensors, self._names(term)), self._attribute)
+
+    def cond(self, cond: Cond) -> Cond:
+        """An operator's condition in the graph's names."""
+        return replace_reads_cond(inline_names_cond(cond, self.tensors, self._names(cond)), self._attribute)
+
+    def context(self, context: Context, ranges: Mapping[str, Poly]) -> Context:
+        """A graph's context inside the ranges of an operator's indices."""
+        return context.with_ranges({apart(v): self.extent(e) for v, e in ranges.items()})
+
+    def extent(self, extent: Poly) -> Poly:
+        """An operator's extent in the graph's names."""
+        return extent.substitute(self._renaming(extent.symbols))
+
+    def _names(self, node: Term | Cond) -> dict[str, Poly]:
+        return self._renaming(free_symbols(node))
+
+    def _renaming(self, symbols: Iterable[str]) -> dict[str, Poly]:
+        """Sizes become the graph's; a free index gets a name that no dim of the graph can have."""
+        return {s: self.sizes[s] if s in self.sizes else Poly.sym(apart(s)) for s in symbols}
+
+    def _attribute(self, read: Read) -> Term:
+        if read.tensor in self.reals and not read.index:
+            return Num(self.reals[read.tensor])
+        return read

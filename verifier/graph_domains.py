@@ -1,0 +1,163 @@
+"""DOM of a graph: every partial function is applied inside its domain, forward and backward, under the assumes.
+
+Ranges flow from the inputs through the graph, node by node, as intervals with open or closed ends. What a node's
+operator needs is first asked of these ranges; then of the formula with the nodes before it put in; then of Z3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.graph import Graph, Node, Ref
+from gradproof.compiler.rules import meaning_of
+from gradproof.compiler.show import show
+from gradproof.compiler.terms import (
+    TRUE,
+    Cond,
+    IntCmp,
+    Num,
+    Read,
+    RealCmp,
+    Term,
+    both,
+    replace_reads_cond,
+    substitute,
+    walk,
+)
+from gradproof.grammar.source import Span
+from gradproof.verifier.domains import Need, residual
+from gradproof.verifier.facts import GraphFacts, Instance, apart, ungrouped, value_name
+from gradproof.verifier.ranges import Context
+from gradproof.verifier.signs import ANY, Bounds, Interval, settles
+
+DEPTH = 6  # how many nodes deep formulas are put together
+SIZE = 400  # and how large they may become
+
+
+@dataclass(frozen=True, slots=True)
+class DomainFailure:
+    """A need that does not follow."""
+
+    what: str
+    node: Node
+    span: Span
+
+
+class Ranges:
+    """The interval of every value of a graph, found in id order; equal situations are computed once."""
+
+    def __init__(self, graph: Graph, facts: GraphFacts) -> None:
+        self.graph, self.facts = graph, facts
+        self.reads: dict[str, Interval] = dict(facts.ranges)
+        self._cache: dict[object, Interval] = {}
+        for node in graph.inner:
+            if node.type.kind == "real":
+                self.reads[value_name(node.id)] = self._range(node)
+
+    def key(self, node: Node) -> object:
+        """All that a node's needs and range depend on: which arguments are the same, and their ranges."""
+        instance = Instance.of(self.graph, node)
+        first: dict[str, int] = {}
+        pattern = tuple(first.setdefault(name, len(first)) for name in instance.tensors.values())
+        known = tuple(self.reads.get(ungrouped(name), ANY) for name in instance.tensors.values())
+        named = zip(instance.tensors.values(), node.args, strict=True)
+        deltas = tuple("" if isinstance(arg, Ref) else name for name, arg in named)
+        return (node.op, node.attrs, node.sizes, pattern, known, deltas)
+
+    def _range(self, node: Node) -> Interval:
+        key = self.key(node)
+        if key not in self._cache:
+            op = self.graph.ops[node.op]
+            instance = Instance.of(self.graph, node)
+            inside = dict(zip(op.forward.indices, op.forward.extents, strict=True))
+            context = instance.context(self.facts.context, inside)
+            self._cache[key] = Bounds(context, self.reads).of(instance.term(meaning_of(op)))
+        return self._cache[key]
+
+
+def check_domains(graph: Graph, ranges: Ranges, timeout: float) -> list[DomainFailure]:
+    """The needs of the graph's operators that do not follow (nothing: DOM is proved)."""
+    failures: list[DomainFailure] = []
+    settled: set[object] = set()
+    for node in graph.inner:
+        needs = residual(graph.ops[node.op])
+        if not needs or (key := ranges.key(node)) in settled:
+            continue
+        open_ = [need for need in needs if not _holds(graph, node, need, ranges, timeout)]
+        if not open_:
+            settled.add(key)
+        failures += [DomainFailure(_words(need), node, node.span) for need in open_]
+    return failures
+
+
+def _words(need: Need) -> str:
+    return f"{show(need.requirement.cond)} ({need.requirement.why})"
+
+
+def _holds(graph: Graph, node: Node, need: Need, ranges: Ranges, timeout: float) -> bool:
+    instance = Instance.of(graph, node)
+    context = instance.context(ranges.facts.context, need.context.ranges)
+    requirement = need.requirement
+    if requirement.exists:
+        _, extent = requirement.binders[-1]
+        return requirement.cond == TRUE and context.nonnegative(instance.extent(extent) - 1)
+    cond, path = instance.cond(requirement.cond), tuple(instance.cond(c) for c in requirement.path)
+    for _ in range(DEPTH):
+        if _settled(cond, path, context, ranges):
+            return True
+        deeper = _put_in(graph, cond), tuple(_put_in(graph, c) for c in path)
+        if deeper == (cond, path) or sum(1 for _ in walk(deeper[0])) > SIZE:
+            break
+        cond, path = deeper
+    return _solver_holds(cond, path, context, ranges, timeout)
+
+
+def _settled(cond: Cond, path: tuple[Cond, ...], context: Context, ranges: Ranges) -> bool:
+    reals = tuple(c for c in path if isinstance(c, RealCmp))
+    integers = tuple(c for c in path if isinstance(c, IntCmp))
+    inside = Context(context.lower, context.ranges, (*context.facts, *integers))
+    return settles(Bounds(inside, ranges.reads, reals), cond)
+
+
+def _put_in(graph: Graph, cond: Cond) -> Cond:
+    """The condition with each read of a computed value replaced by that node's formula."""
+    return replace_reads_cond(cond, lambda read: _formula(graph, read))
+
+
+def _formula(graph: Graph, read: Read) -> Term:
+    if not read.tensor.startswith("v") or not read.tensor[1:].isdigit():
+        return read
+    id_ = int(read.tensor[1:])
+    if id_ < graph.leaves or any(delta.name == read.tensor for delta in graph.delta):
+        return read
+    return entry_of(graph, graph.nodes[id_], read.index)
+
+
+def entry_of(graph: Graph, node: Node, index: tuple[Poly, ...]) -> Term:
+    """One entry of a node's value as a term over its arguments; packs of the reader and of the node must agree."""
+    op = graph.ops[node.op]
+    instance = Instance.of(graph, node)
+    if len(index) != len(op.forward.indices):
+        return Read(value_name(node.id), index)
+    body = instance.term(meaning_of(op))
+    return substitute(body, {apart(n): p for n, p in zip(op.forward.indices, index, strict=True)})
+
+
+def _solver_holds(cond: Cond, path: tuple[Cond, ...], context: Context, ranges: Ranges, timeout: float) -> bool:
+    from gradproof.verifier.smt import prove_real
+
+    everything = both(cond, *path)
+    hypotheses = [*context.known(cond), *path, *_range_facts(everything, ranges)]
+    return prove_real(cond, hypotheses, timeout).answer == "proved"
+
+
+def _range_facts(cond: Cond, ranges: Ranges) -> Iterator[Cond]:
+    for node in set(walk(cond)):
+        if isinstance(node, Read) and ungrouped(node.tensor) in ranges.reads:
+            known = ranges.reads[ungrouped(node.tensor)]
+            if known.low is not None:
+                yield RealCmp("<" if known.low_open else "<=", Num(known.low), node)
+            if known.high is not None:
+                yield RealCmp("<" if known.high_open else "<=", node, Num(known.high))

@@ -1,0 +1,86 @@
+"""The verdicts on one graph: its shapes and domains here, its tape in dense.py, its plan in plans.py, its promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from time import perf_counter
+
+from gradproof.compiler.claims import Claim, Verdict
+from gradproof.compiler.graph import Graph
+from gradproof.compiler.obligations import claims_of_graph
+from gradproof.verifier import post
+from gradproof.verifier.dense import prove_tape
+from gradproof.verifier.facts import facts_of
+from gradproof.verifier.graph_domains import Ranges, check_domains
+from gradproof.verifier.graph_shapes import check_shapes
+from gradproof.verifier.operators import ALL_SIZES, Options
+from gradproof.verifier.plans import prove_plan
+
+
+def verdicts_of_graph(graph: Graph, options: Options) -> list[Verdict]:
+    """One verdict for each claim that is the graph's own, in the order of claims_of_graph."""
+    claims = [c for c in claims_of_graph(graph) if c.kind == "graph"]
+    shape = _shape(graph, next(c for c in claims if c.code == "SHAPE"), options)
+    if shape.answer != "proved":
+        # A graph whose shapes are wrong has no values: there is nothing to compare, run or bound.
+        reason = "the graph's shapes are not proved"
+        return [
+            shape if c.code == "SHAPE" else Verdict(c, "unknown", "", ALL_SIZES, 0.0, reason=reason) for c in claims
+        ]
+    found = {shape.claim.key: shape}
+    tape = [c for c in claims if c.code in ("WF", "EDGE", "FWD", "DENSE")]
+    for verdict in prove_tape(graph, tape, timeout=options.timeout):
+        found[verdict.claim.key] = verdict
+    ranges = Ranges(graph, facts_of(graph))
+    for claim in claims:
+        match claim.code:
+            case "PLAN":
+                found[claim.key] = prove_plan(graph, claim, options.timeout)
+            case "DOM":
+                found[claim.key] = _domain(graph, claim, ranges, options)
+            case "POST":
+                position = len([v for v in found.values() if v.claim.code == "POST"])
+                found[claim.key] = _timed(claim, lambda c, p=position: post.verdict(graph, c, p, ranges, options))
+    return [found[c.key] for c in claims]
+
+
+def _waiting(claim: Claim) -> Verdict:
+    return Verdict(claim, "unknown", "", ALL_SIZES, 0.0, reason="the graph's shapes are not proved")
+
+
+def _timed(claim: Claim, settle: Callable[[Claim], Verdict]) -> Verdict:
+    started = perf_counter()
+    verdict = settle(claim)
+    return replace(verdict, seconds=perf_counter() - started)
+
+
+def _shape(graph: Graph, claim: Claim, options: Options) -> Verdict:
+    started = perf_counter()
+    failures = check_shapes(graph, facts_of(graph), options.timeout)
+    seconds = perf_counter() - started
+    if not failures:
+        return Verdict(claim, "proved", "linear bounds + z3", ALL_SIZES, seconds)
+    worst = next((f for f in failures if f.counterexample is not None), failures[0])
+    claim = replace(claim, span=worst.span)
+    if worst.counterexample is not None:
+        scope = ", ".join(f"{k} = {v}" for k, v in worst.counterexample.dims.items()) or ALL_SIZES
+        return Verdict(claim, "refuted", "z3, replayed", scope, seconds, counterexample=worst.counterexample)
+    return Verdict(claim, "unknown", "", ALL_SIZES, seconds, reason=f"{worst.what}: {worst.reason}")
+
+
+def _domain(graph: Graph, claim: Claim, ranges: Ranges, options: Options) -> Verdict:
+    started = perf_counter()
+    failures = check_domains(graph, ranges, options.timeout)
+    if not failures:
+        return Verdict(claim, "proved", "interval + z3", ALL_SIZES, perf_counter() - started)
+    from gradproof.verifier.graph_refute import undefined
+
+    claim = replace(claim, span=failures[0].span)
+    found = undefined(graph, options)
+    seconds = perf_counter() - started
+    if found is not None:
+        scope = ", ".join(f"{k} = {v}" for k, v in found.dims.items()) or ALL_SIZES
+        return Verdict(claim, "refuted", "replay", scope, seconds, counterexample=found)
+    wanted = "; ".join(dict.fromkeys(f"{f.what} at {f.node.name}" for f in failures))
+    return Verdict(claim, "unknown", "", ALL_SIZES, seconds, reason=f"not shown: {wanted}")

@@ -1,0 +1,105 @@
+"""The verdicts on one operator: each of its claims proved, refuted by a replayed counterexample, or unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+
+from gradproof.compiler.claims import Claim, Counterexample, Verdict
+from gradproof.compiler.obligations import claims_of_op
+from gradproof.compiler.ops import OpDef
+from gradproof.compiler.rules import RuleSet, rules_of
+from gradproof.compiler.transpose import NotLinear
+from gradproof.verifier import derivatives, domains, shapes
+from gradproof.verifier.derivatives import Proof
+from gradproof.verifier.kinks import prove_kinks
+
+ALL_SIZES = "all sizes"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How hard to try: seconds for one obligation, and for one search of a counterexample."""
+
+    timeout: float = 10.0
+    search: float = 4.0
+    seed: int = 0
+
+
+def verdicts_of_op(op: OpDef, options: Options) -> list[Verdict]:
+    """One verdict for each claim of the operator, in the order of claims_of_op."""
+    claims = claims_of_op(op)
+    try:
+        rules = rules_of(op)
+    except NotLinear as error:
+        return [_not_linear(op, claim, error) for claim in claims]
+    return [_settle(op, rules, claim, position, options) for position, claim in enumerate(claims)]
+
+
+def _settle(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Options) -> Verdict:
+    started = perf_counter()
+    try:
+        proof, search = _plan(op, rules, claim, position, options)
+        outcome = proof()
+        found = None if outcome.proved else search()
+    except RecursionError:
+        outcome, found = Proof(False, "", (), "the formula is nested too deeply"), None
+    seconds = perf_counter() - started
+    if outcome.proved:
+        return Verdict(claim, "proved", outcome.by, ALL_SIZES, seconds, outcome.hypotheses)
+    if found is not None:
+        scope = ", ".join(f"{k} = {v}" for k, v in found.dims.items()) or ALL_SIZES
+        return Verdict(claim, "refuted", "replay", scope, seconds, counterexample=found)
+    reason = outcome.reason or "not proved, and no counterexample was found"
+    return Verdict(claim, "unknown", "", ALL_SIZES, seconds, reason=reason)
+
+
+def _plan(
+    op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Options
+) -> tuple[Callable[[], Proof], Callable[[], Counterexample | None]]:
+    """How the claim is proved, and how a counterexample to it is searched."""
+
+    # Imported here: the search needs NumPy and the kernels, which a proof does not.
+    def hunt(name: str, *args: object) -> Counterexample | None:
+        from gradproof.verifier.refute import Search
+
+        found: Counterexample | None = getattr(Search(op, rules, options.search, options.seed), name)(*args)
+        return found
+
+    match claim.code:
+        case "JVP":
+            return partial(derivatives.prove_jvp, op, rules, options.timeout), partial(hunt, "jvp")
+        case "VJP":
+            first = next(k for k, c in enumerate(claims_of_op(op)) if c.code == "VJP")
+            param = op.differentiable[position - first]
+            return partial(derivatives.prove_vjp, op, rules, param, options.timeout), partial(hunt, "vjp", param)
+        case "RUNS":
+            return partial(derivatives.prove_runs, op, options.timeout), partial(hunt, "runs")
+        case "KINK":
+            return partial(prove_kinks, op, rules, options.timeout), partial(hunt, "kink")
+        case "DOM":
+            return partial(_domain, op, rules, options.timeout), partial(hunt, "undefined")
+        case "SHAPE":
+            failures = shapes.check_op(op, rules, options.timeout)
+            found = next((f.counterexample for f in failures if f.counterexample is not None), None)
+            reasons = "; ".join(f"{f.what}: {f.reason}" for f in failures)
+            return lambda: Proof(not failures, "linear bounds + z3", (), reasons), lambda: found
+    raise ValueError(f"no way to prove {claim.code} of an operator")
+
+
+def _domain(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
+    failures = domains.check_op(op, rules, timeout)
+    return Proof(not failures, "interval + z3", (), "; ".join(failures))
+
+
+def _not_linear(op: OpDef, claim: Claim, error: NotLinear) -> Verdict:
+    """A written rule that is not linear in its (co)tangent is no derivative: g = 0 and g = 1 already tell."""
+    if claim.code in ("VJP", "JVP"):
+        from gradproof.verifier.refute import nonlinear
+
+        found = nonlinear(op)
+        if found is not None:
+            return Verdict(claim, "refuted", "replay", "the sizes shown", 0.0, counterexample=found)
+    return Verdict(claim, "unknown", "", ALL_SIZES, 0.0, reason=f"a written rule is not linear: {error}")

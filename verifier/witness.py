@@ -1,0 +1,219 @@
+"""Concrete points of an operator: small sizes that meet its requirements, and small rational inputs in its domain."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import prod
+from typing import Any, TypeAlias
+
+from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Undecided, Undefined, holds
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.ops import COTANGENT, OpDef, Param
+from gradproof.compiler.rules import extents
+from gradproof.compiler.terms import And, BoolRead, Cond, Read, RealCmp, free_symbols, polys, walk
+
+Entries: TypeAlias = dict[tuple[int, ...], Any]
+ATTRIBUTES = (1, 2, 0)
+LENGTHS = (2, 1, 3, 4)
+CHOICES = 20_000
+SPECIAL = tuple(map(Fraction, (0, 1, -1, 2)))
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """One choice of sizes and integer attributes: `packs` gives each pack's shape, `ints` every symbol's value."""
+
+    ints: Mapping[str, int]
+    packs: Mapping[str, tuple[int, ...]]
+
+    def shape(self, axes: tuple[Poly, ...]) -> tuple[int, ...]:
+        """The concrete extents."""
+        return tuple(axis.evaluate(self.ints) for axis in axes)
+
+
+@dataclass(slots=True)
+class Point:
+    """Sizes and a value for every entry of every tensor; packs are flattened into one axis."""
+
+    op: OpDef
+    sizes: Sizes
+    tensors: dict[str, Entries]
+    shapes: dict[str, tuple[int, ...]]
+    kinds: dict[str, str] = field(default_factory=dict)
+
+    def env(self, convert: Any = None) -> Env:
+        """The point as an environment; `convert` maps rationals to the scalars that are wanted."""
+
+        def entry(name: str, index: tuple[int, ...]) -> Any:
+            try:
+                return self.tensors[name][index]
+            except KeyError:
+                raise Undefined(f"{name}{list(index)} is out of bounds") from None
+
+        def real(name: str, index: tuple[int, ...]) -> Any:
+            value = entry(name, index)
+            return convert(value) if convert is not None else value
+
+        return Env(dict(self.sizes.ints), real, entry, entry)
+
+    def nested(self, name: str) -> Any:
+        """A tensor as nested lists of texts, for reports."""
+
+        def level(prefix: tuple[int, ...], rest: tuple[int, ...]) -> Any:
+            if not rest:
+                value = self.tensors[name][prefix]
+                return value if isinstance(value, bool | int) else str(value)
+            return [level((*prefix, k), rest[1:]) for k in range(rest[0])]
+
+        return level((), self.shapes[name])
+
+
+def sizes_of(op: OpDef, limit: int = 24) -> Iterator[Sizes]:
+    """Small sizes that meet the requirements, the smallest first."""
+    attrs, dims = op.int_attrs, op.sizes
+    ranks = {a.pack: a.rank for p in (*op.params, op.output) for a in p.axes if a.pack and a.rank is not None}
+    every = itertools.product(*[ATTRIBUTES] * len(attrs), *[LENGTHS] * len(dims))
+    choices = list(itertools.islice(every, CHOICES))
+    # Different sizes first among those of one weight: that is where transposed indices show.
+    choices.sort(key=lambda v: (sum(v), -len(set(v))))
+    found = 0
+    for values in choices:
+        ints = dict(zip((*attrs, *dims), values, strict=True))
+        packs = {name: _pack_shape(ints, name, ranks.get(name)) for name in dims if name.endswith("..")}
+        if any(prod(shape) != ints[name] for name, shape in packs.items()):
+            continue
+        sizes = Sizes(ints, packs)
+        if _allowed(op, sizes):
+            yield sizes
+            found += 1
+            if found >= limit:
+                return
+
+
+def _pack_shape(ints: Mapping[str, int], name: str, rank: Poly | None) -> tuple[int, ...]:
+    axes = 1 if rank is None else rank.evaluate(ints)
+    if axes < 0:
+        return (-1,)
+    return (ints[name], *[1] * (axes - 1)) if axes else ()
+
+
+def _allowed(op: OpDef, sizes: Sizes) -> bool:
+    """Whether the requirements on sizes and attributes hold, and no extent is negative."""
+    env = Env(sizes.ints, _nothing, _nothing, _nothing)
+    try:
+        if any(n < 0 for p in (*op.params, op.output) for n in sizes.shape(extents(p))):
+            return False
+        return all(holds(c, env, Rationals()) is True for c in flat(op.requires) if _on_sizes(c, sizes))
+    except (ZeroDivisionError, Undefined):
+        return False
+
+
+def _nothing(name: str, index: tuple[int, ...]) -> Any:
+    raise Undefined(name)
+
+
+def _on_sizes(cond: Cond, sizes: Sizes) -> bool:
+    reads = any(isinstance(n, RealCmp) for n in walk(cond)) or any(
+        True for n in walk(cond) for p in polys(n) for _ in p.entries()
+    )
+    return not reads and free_symbols(cond) <= sizes.ints.keys()
+
+
+def flat(conds: tuple[Cond, ...]) -> list[Cond]:
+    """Conjunctions taken apart."""
+    out: list[Cond] = []
+    for cond in conds:
+        out += flat(cond.args) if isinstance(cond, And) else [cond]
+    return out
+
+
+def points_of(op: OpDef, sizes: Sizes, tries: int, seed: int) -> Iterator[Point]:
+    """Points of these sizes inside the declared domain; entries that are equal, 0 or 1 come often, to meet ties."""
+    rng = random.Random(f"{op.name}:{seed}:{sorted(sizes.ints.items())}")
+    for attempt in range(tries):
+        for _ in range(20):
+            point = _point(op, sizes, rng, attempt)
+            if in_domain(point):
+                yield point
+                break
+
+
+def _point(op: OpDef, sizes: Sizes, rng: random.Random, attempt: int) -> Point:
+    tensors: dict[str, Entries] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    kinds: dict[str, str] = {}
+    for attr in op.attrs:
+        if attr.kind == "real":
+            plain = attr.default is not None and attempt % 2 == 0
+            value = attr.default if plain else rng.choice((Fraction(1), Fraction(2), Fraction(1, 2), Fraction(0)))
+            tensors[attr.name], shapes[attr.name], kinds[attr.name] = {(): value}, (), "real"
+    for param in op.params:
+        shapes[param.name] = sizes.shape(extents(param))
+        kinds[param.name] = param.kind
+        positions = itertools.product(*map(range, shapes[param.name]))
+        tensors[param.name] = {index: _entry(param, sizes, rng, attempt) for index in positions}
+    shapes[COTANGENT] = sizes.shape(extents(op.output))
+    positions = itertools.product(*map(range, shapes[COTANGENT]))
+    tensors[COTANGENT] = {index: Fraction(rng.choice((1, 2, 3, -1, -2))) for index in positions}
+    if attempt % 3 == 2 and len(tensors[COTANGENT]) > 1:
+        # One output entry alone: only then can a value at a tie be compared with Clarke's bounds.
+        chosen = rng.choice(list(tensors[COTANGENT]))
+        tensors[COTANGENT] = {k: v if k == chosen else Fraction(0) for k, v in tensors[COTANGENT].items()}
+    return Point(op, sizes, tensors, shapes, kinds)
+
+
+def _entry(param: Param, sizes: Sizes, rng: random.Random, attempt: int) -> Any:
+    if param.kind == "bool":
+        return rng.random() < 0.5
+    if param.kind == "int":
+        return rng.randrange(max(1, *sizes.ints.values())) if sizes.ints else 0
+    match attempt % 4:
+        case 0:
+            return Fraction(rng.randint(-3, 3))
+        case 1:
+            return rng.choice(SPECIAL)
+        case 2:
+            return Fraction(rng.randint(-8, 8), rng.choice((1, 2, 3)))
+        case _:
+            return Fraction(rng.randint(0, 1)) if rng.random() < 0.9 else Fraction(rng.randint(-40, 40))
+
+
+def in_domain(point: Point) -> bool:
+    """Whether every requirement and domain condition holds at all indices."""
+    for cond in flat((*point.op.requires, *point.op.domain)):
+        names = sorted(free_symbols(cond) - point.sizes.ints.keys())
+        spans = [range(_extent(point, cond, name)) for name in names]
+        for values in itertools.product(*spans):
+            if not _holds_at(point, cond, dict(zip(names, values, strict=True))):
+                return False
+    return True
+
+
+def _holds_at(point: Point, cond: Cond, indices: Mapping[str, int]) -> bool:
+    for scalars in (Rationals(), Intervals()):
+        env = point.env(None if isinstance(scalars, Rationals) else scalars.num)
+        for name, value in indices.items():
+            env = env.bind(name, value)
+        try:
+            return holds(cond, env, scalars) is True
+        except Irrational:
+            continue
+        except (Undefined, Undecided):
+            return False
+    return False
+
+
+def _extent(point: Point, cond: Cond, name: str) -> int:
+    """The extent of a free index of a condition: of an axis at which it is read bare."""
+    for node in walk(cond):
+        reads = [(node.tensor, node.index)] if isinstance(node, Read | BoolRead) else []
+        reads += [(e.tensor, e.index) for p in polys(node) for e in p.entries()]
+        for tensor, index in reads:
+            for position, size in zip(index, point.shapes.get(tensor, ()), strict=False):
+                if position.as_symbol == name:
+                    return size
+    return 0
