@@ -130,8 +130,11 @@ def _entrywise(op: OpDef, cond: Cond, chosen: tuple[Param, ...]) -> bool:
 
 def transposed_vjp(op: OpDef, vjp: Formula, param: Param) -> Term:
     """The jvp's part in one input that is the transpose of this vjp, at the forward's indices."""
+    lets = {f.target: (f.indices, f.body) for f in op.lets if not isinstance(f.body, Cond)}
+    leaning = {name for name, (_, body) in lets.items() if COTANGENT in tensors(inline(body, lets))}
     return transpose(
-        vjp.body,  # type: ignore[arg-type]  # a rule's body is a term: elaboration refuses boolean ones
+        # a rule's body is a term: elaboration refuses boolean ones
+        inline(vjp.body, {name: lets[name] for name in leaning}),  # type: ignore[arg-type]
         vjp.indices,
         extents(param),
         COTANGENT,

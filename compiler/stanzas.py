@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from functools import lru_cache
 
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.formulas import (
     condition,
-    constant,
     inline_lets,
-    integer,
     real,
 )
-from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Attr, Axis, Formula, Kink, OpDef, Param
+from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Axis, Formula, Kink, OpDef, Param
 from gradproof.compiler.scopes import Scope, Tensor, check_depth, check_index, extent_of, parts, unknown, written
+from gradproof.compiler.signatures import (
+    LIFTED,
+    LIFTED_INDEX,
+    RESERVED,
+    StanzaSignature,
+    fn_signature,
+    no_function,
+    nothing,
+    op_signature,
+)
 from gradproof.compiler.terms import Cond, tensors
 from gradproof.grammar.source import Diagnostic, Source, Span
 from gradproof.grammar.syntax import (
     Access,
     At,
-    AttrDecl,
-    AxisDecl,
     Binder,
     Define,
     Equation,
@@ -39,124 +44,18 @@ from gradproof.grammar.syntax import (
     Where,
 )
 
-LIFTED, LIFTED_INDEX = "S..", "s.."  # a `fn` is lifted over this pack: its inputs have any shape, the same one
-_RESERVED = {OUTPUT: "the output", COTANGENT: "the cotangent"}
-
-
-def _nothing(_: Diagnostic) -> None:
-    """Drop a warning."""
-
-
-def _no_function(_: str) -> OpDef | None:
-    return None
-
 
 def define(
     stanza: Fn | Op,
-    functions: Callable[[str], OpDef | None] = _no_function,
-    warn: Callable[[Diagnostic], None] = _nothing,
+    functions: Callable[[str], OpDef | None] = no_function,
+    warn: Callable[[Diagnostic], None] = nothing,
 ) -> OpDef:
     """The operator that a stanza defines; Diagnostic where it has no meaning.
 
     `functions` finds the `fn`s that formulas may call, `warn` takes what is odd but not wrong.
     """
-    signature = _fn_signature(stanza) if isinstance(stanza, Fn) else _op_signature(stanza)
+    signature = fn_signature(stanza) if isinstance(stanza, Fn) else op_signature(stanza)
     return _Stanza(stanza, signature, functions, warn).build()
-
-
-@dataclass(frozen=True, slots=True)
-class _Signature:
-    attrs: tuple[Attr, ...]
-    params: tuple[Param, ...]
-    output: Param
-    spans: Mapping[str, Span]
-
-
-def _fn_signature(stanza: Fn) -> _Signature:
-    axes = (Axis(Poly.sym(LIFTED), LIFTED),)
-    if not stanza.params:
-        raise Diagnostic("E-ARITY", f"`fn {stanza.name}` has no input", stanza.span, "write a constant as an `op`")
-    params = tuple(Param(name, "real", axes) for name in stanza.params)
-    attrs = tuple(map(_attribute, stanza.attrs))
-    _check_names(stanza, attrs, params, frozenset())
-    return _Signature(attrs, params, Param(OUTPUT, "real", axes), {})
-
-
-def _op_signature(stanza: Op) -> _Signature:
-    attrs = tuple(map(_attribute, stanza.attrs))
-    ints = frozenset(a.name for a in attrs if a.kind == "int")
-    if stanza.result_kind == "int":
-        advice = "an operator's result is real or bool; integers are inputs"
-        raise Diagnostic("E-KIND", f"`{stanza.name}` has an integer result", stanza.span, advice)
-    declared = [axis for param in stanza.params for axis in param.axes] + list(stanza.result)
-    sizes = frozenset(name for axis in declared for name in _sizes(axis)) - ints
-    scope = Scope(sizes | ints, frozenset(a.name for a in attrs if a.kind == "real"), {}, _no_function, _nothing)
-    params = tuple(Param(p.name, p.kind, _axes(p.axes, scope), p.const) for p in stanza.params)
-    _check_names(stanza, attrs, params, sizes)
-    output = Param(OUTPUT, stanza.result_kind, _axes(stanza.result, scope))
-    return _Signature(attrs, params, output, {p.name: p.span for p in stanza.params})
-
-
-def _sizes(axis: AxisDecl) -> Iterable[str]:
-    """The sizes that an axis mentions; a pack's rank is made of attributes only."""
-    if axis.pack is not None:
-        return [_dotted(axis.pack)]
-    found: list[str] = []
-    stack: list[Expr] = [axis.extent] if axis.extent is not None else []
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Name | Pack):
-            found.append(written(node))
-        stack += parts(node)
-    return found
-
-
-def _dotted(pack: str) -> str:
-    return f"{pack.rstrip('.')}.."
-
-
-def _axes(declared: tuple[AxisDecl, ...], scope: Scope) -> tuple[Axis, ...]:
-    axes: list[Axis] = []
-    for axis in declared:
-        if axis.pack is None and axis.extent is not None:
-            check_depth(axis.extent)
-            axes.append(Axis(integer(axis.extent, scope)))
-            continue
-        name = _dotted(axis.pack or "")
-        rank = integer(axis.rank, scope) if axis.rank is not None else None
-        axes.append(Axis(Poly.sym(name), name, rank))
-    return tuple(axes)
-
-
-def _attribute(declared: AttrDecl) -> Attr:
-    if declared.default is None:
-        return Attr(declared.name, declared.kind)
-    value = constant(declared.default)
-    if value is None:
-        raise Diagnostic("E-ATTRIBUTE", f"the default of `{declared.name}` is not a number", declared.default.span)
-    if declared.kind == "int" and value.denominator != 1:
-        advice = f"write `{declared.name}: real = ...`"
-        raise Diagnostic(
-            "E-ATTRIBUTE", f"`{declared.name}` is an integer, {value} is not", declared.default.span, advice
-        )
-    return Attr(declared.name, declared.kind, Fraction(value))
-
-
-def _check_names(stanza: Fn | Op, attrs: tuple[Attr, ...], params: tuple[Param, ...], sizes: frozenset[str]) -> None:
-    """One meaning a name: inputs, attributes, sizes, and the names that rules use."""
-    spans: dict[str, Span] = {a.name: a.span for a in stanza.attrs}
-    if isinstance(stanza, Op):
-        spans |= {p.name: p.span for p in stanza.params}
-    taken = dict(_RESERVED) | {TANGENT + p.name: f"the tangent of `{p.name}`" for p in params if p.differentiable}
-    for name, what in [*((a.name, "an attribute") for a in attrs), *((p.name, "an input") for p in params)]:
-        if name in taken:
-            message = f"`{name}` is {taken[name]} in this stanza, so it can't be {what}"
-            raise Diagnostic("E-NAME-CLASH", message, spans.get(name, stanza.span), "take another name")
-        taken[name] = what
-    for name in sorted(sizes):
-        if name in taken and taken[name] != "an attribute":
-            message = f"`{name}` is {taken[name]} in this stanza, so it can't be a size"
-            raise Diagnostic("E-NAME-CLASH", message, spans.get(name, stanza.span), "take another name")
 
 
 @dataclass(slots=True)
@@ -164,11 +63,12 @@ class _Stanza:
     """One stanza on its way to an OpDef: clauses are taken in the order of the text."""
 
     stanza: Fn | Op
-    signature: _Signature
+    signature: StanzaSignature
     functions: Callable[[str], OpDef | None]
     warn: Callable[[Diagnostic], None]
     scope: Scope = field(init=False)
     lets: dict[str, Formula] = field(default_factory=dict)
+    leans: dict[str, frozenset[str]] = field(default_factory=dict)  # which of `y` and `g` a let reads, in the end
     requires: list[Cond] = field(default_factory=list)
     domain: list[Cond] = field(default_factory=list)
     kinks: list[Kink] = field(default_factory=list)
@@ -242,7 +142,7 @@ class _Stanza:
             case Rule():
                 self.add_rule(clause)
             case At(cond, value, span):
-                scope = self.quantify([cond, value], self.rule_scope())
+                scope = self.quantify([cond, value], self.rule_scope(OUTPUT))
                 self.kinks.append(Kink(condition(cond, scope), real(value, scope), span))
             case _:
                 raise TypeError(f"not a clause: {clause!r}")
@@ -263,12 +163,12 @@ class _Stanza:
 
     def add_let(self, equation: Equation) -> None:
         name = equation.target
-        known = {*self.scope.tensors, *self.scope.integers, *self.scope.reals, *self.lets, *_RESERVED}
+        known = {*self.scope.tensors, *self.scope.integers, *self.scope.reals, *self.lets, *RESERVED}
         if name in known or name in {TANGENT + p.name for p in self.signature.params}:
             raise Diagnostic(
                 "E-NAME-CLASH", f"`{name}` already means something here", equation.span, "take another name"
             )
-        scope = self.let_scope()
+        scope = self.rule_scope(OUTPUT, COTANGENT)
         if self.lifted:
             axes: tuple[Axis, ...] = (Axis(Poly.sym(LIFTED), LIFTED),)
         else:
@@ -276,6 +176,8 @@ class _Stanza:
             extents = [extent_of(n, [equation.body], scope, equation.span) for n in names]
             axes = tuple(Axis(e, str(e) if n.endswith("..") else None) for n, e in zip(names, extents, strict=True))
         self.lets[name] = self.equation(equation, Param(name, "real", axes), scope)
+        read = tensors(self.lets[name].body)
+        self.leans[name] = (read & RESERVED.keys()).union(*(self.leans[n] for n in read & self.leans.keys()))
 
     def add_definition(self, equation: Equation) -> None:
         if self.forward is not None:
@@ -303,7 +205,7 @@ class _Stanza:
             target = OUTPUT if equation.target == OUTPUT else TANGENT + OUTPUT
             output = self.expect_output(equation, target)
             tangents = {TANGENT + p.name: _tensor(p) for p in self.signature.params if p.differentiable}
-            self.jvp = self.equation(equation, output, self.rule_scope().reading(tangents), OUTPUT)
+            self.jvp = self.equation(equation, output, self.rule_scope(OUTPUT).reading(tangents), OUTPUT)
             return
         param = next((p for p in self.signature.params if p.name == equation.target), None)
         if param is None:
@@ -316,20 +218,21 @@ class _Stanza:
         if param.name in self.vjps:
             raise Diagnostic("E-DUPLICATE", f"`vjp {param.name}` is written twice", clause.span)
         self.check_differentiable(clause.span)
-        cotangent = {COTANGENT: _tensor(self.signature.output)}
-        self.vjps[param.name] = self.equation(equation, param, self.rule_scope().reading(cotangent))
+        self.vjps[param.name] = self.equation(equation, param, self.rule_scope(OUTPUT, COTANGENT))
 
     def check_differentiable(self, span: Span) -> None:
         if self.signature.output.kind != "real":
             raise Diagnostic("E-VJP", f"`{self.stanza.name}` is boolean: it has no derivative", span, "leave this out")
 
-    def rule_scope(self) -> Scope:
-        """What written rules, `runs` and `at` may read besides the inputs: the output and the intermediates."""
-        return self.let_scope().reading({OUTPUT: _tensor(self.signature.output)})
+    def rule_scope(self, *also: str) -> Scope:
+        """What a formula may read that may read the output or the cotangent too: these, and lets that lean on them."""
+        output = {name: _tensor(self.signature.output) for name in also}
+        lets = {n: Tensor("real", let.extents) for n, let in self.lets.items() if self.leans[n] <= output.keys()}
+        return self.scope.reading(output).reading(lets)
 
     def let_scope(self) -> Scope:
-        """The inputs and the intermediates so far."""
-        return self.scope.reading({name: Tensor("real", let.extents) for name, let in self.lets.items()})
+        """What the definition and `runs` may read: the inputs and the intermediates so far that are made of these."""
+        return self.rule_scope()
 
     def expect_output(self, equation: Equation, target: str) -> Param:
         if equation.target != target:
