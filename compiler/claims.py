@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from gradproof.grammar.source import Span
@@ -113,4 +114,4 @@ class Certificate:
 
 def issue(verdicts: tuple[Verdict, ...]) -> Certificate:
     """Seal the proved verdicts; for the verifier alone."""
-    return Certificate({v.claim.key: v for v in verdicts if v.answer == "proved"}, _SEAL)
+    return Certificate(MappingProxyType({v.claim.key: v for v in verdicts if v.answer == "proved"}), _SEAL)
