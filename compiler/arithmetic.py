@@ -9,7 +9,8 @@ from gradproof.compiler.calls import describe, lift
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.draft import Draft, Operand, Value
 from gradproof.compiler.forms import apply
-from gradproof.compiler.formulas import MAX_POWER, fold
+from gradproof.compiler.formulas import fold
+from gradproof.compiler.integers import MAX_POWER
 from gradproof.grammar.source import Diagnostic, Span
 
 

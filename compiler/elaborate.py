@@ -12,13 +12,13 @@ from pathlib import Path
 
 from gradproof.compiler.bodies import Unit, lower_graph
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.formulas import integer
 from gradproof.compiler.graph import Dim, Graph
+from gradproof.compiler.integers import integer
 from gradproof.compiler.library import Library, collect, prelude
 from gradproof.compiler.ops import OpDef
-from gradproof.compiler.scopes import Scope, check_depth
+from gradproof.compiler.scopes import Scope, check_depth, names_in
 from gradproof.grammar.source import Diagnostic, Source
-from gradproof.grammar.syntax import DimDecl, File, GraphDef, Infix, Use
+from gradproof.grammar.syntax import DimDecl, Expr, File, GraphDef, Infix, Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,27 +196,41 @@ def _add_graphs(tree: File, unit: Unit, warn: Callable[[Diagnostic], None]) -> N
 
 
 def _dims(tree: File, known: Mapping[str, Dim]) -> dict[str, Dim]:
-    """The dims that a file declares; a value or a bound may use those above it."""
-    dims: dict[str, Dim] = {}
+    """The dims that a file declares, in any order; a value may use other dims."""
+    declared: dict[str, DimDecl] = {}
     for item in tree.items:
-        if not isinstance(item, DimDecl):
-            continue
-        if item.name in dims:
+        if isinstance(item, DimDecl) and item.name in declared:
             raise Diagnostic("E-DUPLICATE", f"the dim `{item.name}` is declared twice", item.span, "keep one of them")
-        scope = {**known, **dims}
-        value = None if item.value is None else _size(item.value, scope)
-        lower = 0 if item.lower is None else _size(item.lower, scope).constant
-        if lower is None:
-            bound = item.lower.span if item.lower is not None else item.span
-            raise Diagnostic("E-DIM", "the bound of a dim is a number", bound, "write `assume K <= L` in the graph")
-        if value is not None and value.constant is not None and value.constant < 0:
-            raise Diagnostic("E-DIM", f"`{item.name}` would be {value}", item.span, "a dim is 0 or more")
-        dims[item.name] = Dim(item.name, max(0, lower), value, item.span)
-    return dims
+        if isinstance(item, DimDecl):
+            declared[item.name] = item
+    done = {name: dim for name, dim in known.items() if name not in declared}
+    waiting = list(declared.values())
+    while waiting:
+        names = {item.name for item in waiting}
+        ready = [item for item in waiting if names.isdisjoint(names_in(item.value))]
+        if not ready:
+            circle = " and ".join(f"`{item.name}`" for item in waiting)
+            raise Diagnostic("E-DIM", f"{circle} are made of each other", waiting[0].span, "give one of them a value")
+        for item in ready:
+            done[item.name] = _dim(item, done)
+        settled = {item.name for item in ready}
+        waiting = [item for item in waiting if item.name not in settled]
+    return {name: done[name] for name in declared}
 
 
-def _size(expr: object, dims: Mapping[str, Dim]) -> Poly:
+def _dim(item: DimDecl, done: Mapping[str, Dim]) -> Dim:
+    value = None if item.value is None else _size(item.value, done)
+    lower = 0 if item.lower is None else _size(item.lower, done).constant
+    if lower is None:
+        bound = item.lower.span if item.lower is not None else item.span
+        raise Diagnostic("E-DIM", "the bound of a dim is a number", bound, "write `assume K <= L` in the graph")
+    if value is not None and value.constant is not None and value.constant < 0:
+        raise Diagnostic("E-DIM", f"`{item.name}` would be {value}", item.span, "a dim is 0 or more")
+    return Dim(item.name, max(0, lower), value, item.span)
+
+
+def _size(expr: Expr, dims: Mapping[str, Dim]) -> Poly:
     scope = Scope(frozenset(dims), frozenset(), {}, lambda _: None, lambda _: None)
-    check_depth(expr)  # type: ignore[arg-type]  # every declaration's value is an Expr
+    check_depth(expr)
     fixed = {name: dim.value for name, dim in dims.items() if dim.value is not None}
-    return integer(expr, scope).substitute(fixed)  # type: ignore[arg-type]
+    return integer(expr, scope).substitute(fixed)

@@ -7,10 +7,12 @@ taken as one, and a real where an integer is wanted is an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
+from itertools import islice
 
-from gradproof.compiler.dims import Entry, Poly
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.integers import MAX_POWER, integer, is_integer, kind_of, position_of
 from gradproof.compiler.ops import Formula, OpDef
 from gradproof.compiler.scopes import Scope, chain, check_index, extent_of, unknown, written
 from gradproof.compiler.terms import (
@@ -41,6 +43,7 @@ from gradproof.compiler.terms import (
     select,
     size,
     substitute,
+    walk,
 )
 from gradproof.grammar.source import Diagnostic, Span
 from gradproof.grammar.syntax import (
@@ -54,129 +57,11 @@ from gradproof.grammar.syntax import (
     Name,
     Negation,
     Number,
-    Pack,
     Unary,
 )
 
-MAX_POWER = 64  # a written integer power; larger ones are typing mistakes, or go through exp and log
+MAX_TERM = 20_000  # parts of one formula, written out
 _SCALAR = ("+", "-", "*", "/", "^")
-
-
-def is_integer(expr: Expr, scope: Scope) -> bool:
-    """Whether the expression can be read as an integer: no reals, no `/`, no functions but min, max and size."""
-    stack = [expr]
-    while stack:
-        node = stack.pop()
-        match node:
-            case Number(value) if value.denominator == 1:
-                continue
-            case Pack():
-                continue
-            case Name(name) if name in scope.integers or name in scope.indices:
-                continue
-            case Name(name) if scope.lifted is not None and _kind(name, scope) == "int":
-                continue
-            case Access(tensor, _) if _kind(tensor, scope) == "int":
-                continue
-            case Unary("-", arg):
-                stack.append(arg)
-            case Binary(op, left, right) if op in ("+", "-", "*", "//", "%"):
-                stack += [left, right]
-            case Binary("^", left, Number(value)) if value.denominator == 1 and value >= 0:
-                stack.append(left)
-            case Apply("min" | "max" | "size", args, ()):
-                stack += args
-            case _:
-                return False
-    return True
-
-
-def _kind(tensor: str, scope: Scope) -> str:
-    return scope.tensors[tensor].kind if tensor in scope.tensors else ""
-
-
-def integer(expr: Expr, scope: Scope) -> Poly:
-    """An index, a size or an attribute: an integer polynomial with `//`, `%`, `min`, `max` and integer reads."""
-    match expr:
-        case Number(value):
-            if value.denominator != 1:
-                raise Diagnostic(
-                    "E-INTEGER", f"{value} is not an integer", expr.span, "an index or a size is an integer"
-                )
-            return Poly.of(int(value))
-        case Pack(name):
-            return _named(f"{name}..", scope, expr.span)
-        case Name(name):
-            return _named(name, scope, expr.span)
-        case Unary("-", arg):
-            return -integer(arg, scope)
-        case Binary("+" | "-", _, _):
-            row = [(sign, integer(item, scope)) for sign, item in chain(expr, ("+", "-"))]
-            return sum((p if sign == "+" else -p for sign, p in row), Poly.of(0))
-        case Binary("*", left, right):
-            return integer(left, scope) * integer(right, scope)
-        case Binary("//", left, right):
-            return _quotient(expr, integer(left, scope), integer(right, scope), Poly.__floordiv__)
-        case Binary("%", left, right):
-            return _quotient(expr, integer(left, scope), integer(right, scope), Poly.__mod__)
-        case Binary("^", left, Number(value)) if value.denominator == 1 and 0 <= value <= MAX_POWER:
-            return Poly.product([integer(left, scope)] * int(value))
-        case Binary("/", _, _):
-            advice = "write `//`, which rounds down; `/` divides reals"
-            raise Diagnostic("E-INTEGER", "`/` in an index or a size", expr.span, advice)
-        case Apply("min" | "max", args, ()) if args:
-            values = [integer(arg, scope) for arg in args]
-            result = values[0]
-            for other in values[1:]:
-                result = result.minimum(other) if expr.fn == "min" else result.maximum(other)
-            return result
-        case Apply("size", args, ()) if len(args) == 1:
-            return integer(args[0], scope)
-        case Access(tensor, _) if _kind(tensor, scope) == "int":
-            return Poly.atom(Entry(tensor, _position(expr, scope)))
-        case _:
-            raise Diagnostic("E-INTEGER", "an integer is wanted here: an index or a size", expr.span, _INTEGERS)
-
-
-_INTEGERS = "integers are made of indices, sizes, integer attributes and inputs with + - * // % min max"
-
-
-def _quotient(expr: Expr, a: Poly, b: Poly, divide_by: Callable[[Poly, Poly], Poly]) -> Poly:
-    if b == 0:
-        raise Diagnostic("E-DIVISION-BY-ZERO", "this divides by 0", expr.span)
-    return divide_by(a, b)
-
-
-def _named(name: str, scope: Scope, span: Span) -> Poly:
-    if name in scope.indices:
-        return Poly.sym(scope.indices[name])
-    if name in scope.integers:
-        scope.used.add(name)
-        return Poly.sym(name)
-    if name in scope.reals:
-        raise Diagnostic("E-INTEGER", f"`{name}` is a real attribute, and an integer is wanted here", span, _INTEGERS)
-    if name in scope.tensors:
-        kind = scope.tensors[name].kind
-        if kind == "int" and scope.lifted is not None:
-            scope.used.add(name)
-            return Poly.atom(Entry(name, scope.lifted))
-        advice = f"read an entry: `{name}[...]`" if kind == "int" else _INTEGERS
-        raise Diagnostic("E-INTEGER", f"`{name}` is a {kind} tensor, and an integer is wanted here", span, advice)
-    raise unknown(name, (*scope.indices, *scope.integers, *scope.tensors), span, "index or size")
-
-
-def _position(expr: Access, scope: Scope) -> tuple[Poly, ...]:
-    tensor = scope.tensors[expr.tensor]
-    scope.used.add(expr.tensor)
-    if len(expr.index) != len(tensor.extents):
-        axes = ", ".join(map(str, tensor.extents))
-        message = f"`{expr.tensor}` has axes [{axes}] and is read with {len(expr.index)} ind{_plural(expr.index)}"
-        raise Diagnostic("E-RANK", message, expr.span, "one index for each axis; a pack `S..` is one axis")
-    return tuple(integer(index, scope) for index in expr.index)
-
-
-def _plural(items: tuple[Expr, ...]) -> str:
-    return "ex" if len(items) == 1 else "ices"
 
 
 def real(expr: Expr, scope: Scope) -> Term:
@@ -251,7 +136,7 @@ def _real_read(expr: Access, scope: Scope) -> Term:
         raise Diagnostic("E-RANK", "a `fn` is written without indices", expr.span, advice)
     if scope.tensors[expr.tensor].kind == "bool":
         raise Diagnostic("E-KIND", "a condition where a number is wanted", expr.span, _SELECT)
-    return Read(expr.tensor, _position(expr, scope))
+    return Read(expr.tensor, position_of(expr, scope))
 
 
 def constant(expr: Expr) -> Fraction | None:
@@ -332,7 +217,9 @@ def _unfold(definition: OpDef, args: tuple[Term, ...], expr: Apply) -> Term:
     if definition.attrs or isinstance(body, Cond) or any(p.axes != definition.output.axes for p in definition.params):
         raise Diagnostic("E-FORMULA", f"`{expr.fn}` is no plain `fn`: a formula can't call it", expr.span)
     table = {param.name: arg for param, arg in zip(definition.params, args, strict=True)}
-    return replace_reads(body, lambda read: table[read.tensor])
+    result = replace_reads(body, lambda read: table[read.tensor])
+    check_size(result, expr.span)
+    return result
 
 
 def condition(expr: Expr, scope: Scope) -> Cond:
@@ -345,8 +232,8 @@ def condition(expr: Expr, scope: Scope) -> Cond:
             return (both if op == "and" else either)(*(condition(arg, scope) for arg in args))
         case Negation(arg):
             return negate(condition(arg, scope))
-        case Access(tensor, _) if _kind(tensor, scope) == "bool":
-            return BoolRead(tensor, _position(expr, scope))
+        case Access(tensor, _) if kind_of(tensor, scope) == "bool":
+            return BoolRead(tensor, position_of(expr, scope))
         case Access(tensor, _) if tensor not in scope.tensors:
             raise unknown(tensor, scope.tensors, expr.span, "tensor")
         case _:
@@ -357,7 +244,7 @@ def condition(expr: Expr, scope: Scope) -> Cond:
 def _compare(op: str, left: Expr, right: Expr, scope: Scope) -> Cond:
     for side in (left, right):
         if isinstance(side, Compare | Logic | Negation) or (
-            isinstance(side, Access) and _kind(side.tensor, scope) == "bool"
+            isinstance(side, Access) and kind_of(side.tensor, scope) == "bool"
         ):
             raise Diagnostic("E-KIND", "conditions are not compared", side.span, "write `and`, `or`, `not`")
     if is_integer(left, scope) and is_integer(right, scope):
@@ -429,6 +316,13 @@ def _hoist(expr: Binder, bound: list[tuple[str, str, Poly]], guard: Cond) -> lis
         last = max(places, default=0)
         guards[last] = both(guards[last], part)
     return guards
+
+
+def check_size(term: Term | Cond, span: Span) -> None:
+    """Refuse a formula that has grown out of all proportion: functions and intermediates that double."""
+    if sum(1 for _ in islice(walk(term), MAX_TERM + 1)) > MAX_TERM:
+        message = f"written out, this formula has more than {MAX_TERM} parts"
+        raise Diagnostic("E-TOO-LARGE", message, span, "make it several operators")
 
 
 def inline_lets(body: Term, lets: Mapping[str, Formula]) -> Term:

@@ -17,6 +17,8 @@ from gradproof.compiler.stanzas import define
 from gradproof.grammar.source import Diagnostic, Source
 from gradproof.grammar.syntax import Fn, Infix, Item, Op
 
+MAX_CHAIN = 50  # functions that wait for each other's definition
+
 
 @dataclass(frozen=True, slots=True)
 class Library:
@@ -81,23 +83,47 @@ def _pattern(op: OpDef) -> object:
 
 
 def collect(items: Iterable[Item], library: Library, warn: Callable[[Diagnostic], None]) -> Library:
-    """The library with a file's own stanzas and signs. A stanza may call the `fn`s above it."""
+    """The library with a file's own stanzas and signs, in any order."""
+    stanzas = [item for item in items if isinstance(item, Fn | Op)]
+    own = _Own(library, warn, {item.name: item for item in stanzas if isinstance(item, Fn)})
     groups: dict[str, tuple[OpDef, ...]] = {}
-    signs: list[Infix] = []
+    for item in stanzas:
+        if item.name in library.overloads and item.name not in groups:
+            message = f"`{item.name}` hides an operator of the same name"
+            warn(Diagnostic("W-SHADOWED", message, item.span, "every call in this program now means this one"))
+        groups[item.name] = _joined(groups.get(item.name, ()), own.define(item))
+    return library.with_ops(groups).with_infix(item for item in items if isinstance(item, Infix))
 
-    def function(name: str) -> OpDef | None:
-        own = next((op for op in groups.get(name, ()) if not op.attrs), None)
-        return own or library.function(name)
 
-    for item in items:
-        if isinstance(item, Infix):
-            signs.append(item)
-        if isinstance(item, Fn | Op):
-            if item.name in library.overloads and item.name not in groups:
-                message = f"`{item.name}` hides an operator of the same name"
-                warn(Diagnostic("W-SHADOWED", message, item.span, "every call in this program now means this one"))
-            groups[item.name] = _joined(groups.get(item.name, ()), define(item, function, warn))
-    return library.with_ops(groups).with_infix(signs)
+@dataclass(slots=True)
+class _Own:
+    """A file's stanzas on their way to definitions; a `fn` is defined when a formula first calls it."""
+
+    library: Library
+    warn: Callable[[Diagnostic], None]
+    functions: Mapping[str, Fn]
+    done: dict[int, OpDef] = field(default_factory=dict)
+    open: list[str] = field(default_factory=list)
+
+    def define(self, stanza: Fn | Op) -> OpDef:
+        found = self.done.get(id(stanza))
+        if found is None:
+            self.open.append(stanza.name)
+            found = self.done[id(stanza)] = define(stanza, self.function, self.warn)
+            self.open.pop()
+        return found
+
+    def function(self, name: str) -> OpDef | None:
+        """The `fn` that a formula means: one of this file, or else of the library."""
+        stanza = self.functions.get(name)
+        if stanza is None:
+            return self.library.function(name)
+        if name in self.open or len(self.open) > MAX_CHAIN:
+            message = f"`{name}` is defined by way of itself: {' -> '.join((*self.open, name))}"
+            if name not in self.open:
+                message = f"more than {MAX_CHAIN} functions call each other before they are defined"
+            raise Diagnostic("E-RECURSION", message, stanza.span, "a formula ends in functions that are known")
+        return self.define(stanza)
 
 
 def _joined(group: tuple[OpDef, ...], op: OpDef) -> tuple[OpDef, ...]:

@@ -105,6 +105,18 @@ def parts(expr: Expr) -> tuple[Expr, ...]:
             return ()
 
 
+def names_in(expr: Expr | None) -> set[str]:
+    """Every name of a size or an index in the expression, a pack's with its dots."""
+    found: set[str] = set()
+    stack = [] if expr is None else [expr]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Name | Pack):
+            found.add(written(node))
+        stack += parts(node)
+    return found
+
+
 def check_depth(expr: Expr) -> None:
     """Refuse an expression that is nested too deeply for anyone to have meant it."""
     stack: list[tuple[Expr, int]] = [(expr, 0)]

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.formulas import (
+    check_size,
     condition,
     inline_lets,
     real,
@@ -193,6 +194,7 @@ class _Stanza:
             body = meaning.body
             for let in reversed(self.lets.values()):
                 body = inline_lets(body, {let.target: let})
+                check_size(body, meaning.span)
             meaning = Formula(meaning.target, meaning.indices, meaning.extents, body, meaning.span)
         self.forward = meaning
 

@@ -69,7 +69,7 @@ def test_leaves_come_first_and_delta_is_no_node() -> None:
 
 
 def test_fixed_dims_are_put_in_and_symbolic_ones_stay() -> None:
-    found = body("return x", "x: f32[B, E]", "f32[B, 2*D]", "dim B, D = 3\ndim E = 2*D")
+    found = body("return x", "x: f32[B, E]", "f32[B, 2*D]", "dim E = 2*D\ndim B, D = 3")
     assert str(found.nodes[0].type) == "f32[B, 6]"
     assert {d.name: d.value for d in found.dims} == {"B": None, "E": Poly.of(6), "D": Poly.of(3)}
 
@@ -338,6 +338,7 @@ def test_mistakes_have_a_code_a_place_and_words(code: str, lines: str, word: str
         ("dim B\ngraph f(B: f32[2]) -> f32[] { return sum(B) }", "E-NAME-CLASH"),
         ("dim B = 0 - 1", "E-DIM"),
         ("dim N\ndim B >= N", "E-DIM"),
+        ("dim N = M\ndim M = N + 1", "E-DIM"),
         ("graph f(x: f32[2]) -> f32[] { return g(x) }\ngraph g(x: f32[2]) -> f32[] { return f(x) }", "E-RECURSION"),
         ("graph f(x: f32[2]) -> f32[] { return f(x) }", "E-RECURSION"),
         ('infix "+" nothing', "E-UNKNOWN-NAME"),

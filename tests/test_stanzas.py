@@ -128,6 +128,31 @@ def test_a_formula_may_call_a_fn() -> None:
     assert body == Add((square, square))
 
 
+def test_functions_may_be_called_above_their_definition() -> None:
+    found = load_text("fn four(x) = twice(twice(x))\nfn twice(x) = x + x").ops["four"]
+    assert found.forward.body == Add((Read("x", (n("s.."),)),) * 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("fn f(x) = h(x)\nfn h(x) = f(x)", "E-RECURSION"),
+        ("\n".join(f"fn f{i}(x) = f{i + 1}(x)" for i in range(200)) + "\nfn f200(x) = x", "E-RECURSION"),
+        ("fn f0(x) = x\n" + "\n".join(f"fn f{i + 1}(x) = exp(f{i}(x)) * f{i}(x)" for i in range(60)), "E-TOO-LARGE"),
+        (
+            "fn f(x) {\nlet a0 = x\n"
+            + "\n".join(f"let a{i + 1} = exp(a{i}) * a{i}" for i in range(60))
+            + "\ny = a60\n}",
+            "E-TOO-LARGE",
+        ),
+    ],
+)
+def test_formulas_do_not_grow_without_end(text: str, code: str) -> None:
+    with pytest.raises(Diagnostic) as caught:
+        load_text(text)
+    assert caught.value.code == code
+
+
 def test_where_states_a_domain_and_kinks_are_kept() -> None:
     found = op("fn f(x) {\n where x > -1\n y = max(x, 0) + log(x + 1)\n at x = 0: 1\n}")
     x = Read("x", (n("s.."),))
