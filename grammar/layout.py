@@ -92,7 +92,8 @@ def arrange(item: tree.Item, header: tuple[str, Sequence[Part], str], body: Sequ
     start, brace, end = _start(item.span), page.brace(item), _end(item.span)
     lines = [Line(short, start, start, brace)]
     if inputs and (len(short) > WIDTH or page.commented(start, brace)):
-        lines = [Line(head, start, start, start)]
+        attrs = item.attrs if isinstance(item, tree.Op) else ()
+        lines = [Line(head, start, start, _end(attrs[-1].span) if attrs else start)]
         lines += [replace(whole(f"{text},", span), indent=1) for text, span in inputs]
         lines.append(Line(tail, brace, brace, brace))
     closing = end[0], end[1] - 1
@@ -125,8 +126,8 @@ def _merged(blocks: Iterator[tuple[tree.Item, list[Line]]]) -> Iterator[tuple[tr
     for item, lines in blocks:
         if held and isinstance(item, tree.DimDecl) and isinstance(held[0], tree.DimDecl) and item.span.source.text:
             (last,), (line,) = held[1], lines
-            if last.end[0] == line.start[0]:
-                text = f"{last.text}, {line.text.removeprefix('dim ')}"
+            text = f"{last.text}, {line.text.removeprefix('dim ')}"
+            if last.end[0] == line.start[0] and len(text) <= WIDTH:
                 held = held[0], [Line(text, last.start, line.lead, line.end)]
                 continue
         if held:

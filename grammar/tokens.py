@@ -51,7 +51,6 @@ _SCAN = re.compile(
     | (?P<bad>.) )""",
     re.VERBOSE | re.DOTALL,
 )
-_NAME_FOLLOWS = re.compile(r"\s*[^\W\d]")
 _ENDS = frozenset({"NAME", "PACK", "NUMBER", "STRING", "RPAR", "RSQB", "LBRACE", "RBRACE", "SEMICOLON"})
 _BODY = frozenset({"NAME", "PACK", "NUMBER", "LPAR", "BINDER"})
 
@@ -93,6 +92,9 @@ def tokenize(source: Source) -> Tokens:
     """Cut the text into tokens; raises E-SYNTAX, E-NUMBER, E-NESTING, E-BRACKET."""
     scan = _Scan(source)
     scan.run()
+    for position in scan.consts:
+        if scan.tokens[position + 1].type != "NAME":  # there is one: the `(` before it is closed
+            scan.tokens[position].type = "NAME"
     for position in scan.candidates:
         if _is_binder(scan.tokens, position, scan.partner):
             scan.tokens[position].type = "BINDER"
@@ -108,7 +110,8 @@ class _Scan:
         self.comments: list[Comment] = []
         self.open: list[Token] = []
         self.partner: dict[int, int] = {}
-        self.candidates: list[int] = []
+        self.candidates: list[int] = []  # for binders
+        self.consts: list[int] = []
         self.item = ""  # the word that began the item we are in
 
     def run(self) -> None:
@@ -132,7 +135,7 @@ class _Scan:
                 continue
             token = Token("NUMBER", piece, source, line, column, len(tokens))
             if kind == "word":
-                token.type = self._word(piece, position)
+                token.type = self._word(piece)
             elif kind == "sign":
                 token.type = PUNCTUATION[piece]
                 if piece in "()[]{}":
@@ -147,7 +150,7 @@ class _Scan:
         if self.open:
             raise self._never_closed(self.open[-1])
 
-    def _word(self, text: str, end: int) -> str:
+    def _word(self, text: str) -> str:
         if text[-1] == ".":
             return "PACK"
         previous = self.tokens[-1] if self.tokens else None
@@ -156,7 +159,7 @@ class _Scan:
         if text in _SPECIAL:
             keyword = _keyword(text, previous, self.open, self.item)
             if keyword and text == "const":
-                keyword = _NAME_FOLLOWS.match(self.source.text, end) is not None
+                self.consts.append(len(self.tokens))
             if keyword and text in ITEM_WORDS:
                 self.item = text
             if keyword:
