@@ -498,28 +498,46 @@ def replace_reads_cond(node: Cond, change: Callable[[Read], Term]) -> Cond:
 
 def rename_tensors(node: Term, names: Mapping[str, str]) -> Term:
     """Rename tensors in real, integer and boolean reads."""
+    return _renamed(node, names)
 
-    def poly(p: Poly) -> Poly:
-        return p.rename_entries(lambda e: Poly.atom(Entry(names.get(e.tensor, e.tensor), e.index)))
 
-    def cond(node: Cond) -> Cond:
-        match node:
-            case IntCmp(rel, p):
-                return IntCmp(rel, poly(p))
-            case BoolRead(tensor, index):
-                return BoolRead(names.get(tensor, tensor), tuple(map(poly, index)))
-            case _:
-                return map_cond(node, term, cond)
+def rename_tensors_cond(node: Cond, names: Mapping[str, str]) -> Cond:
+    """`rename_tensors`, for conditions."""
+    return _renamed_cond(node, names)
 
-    def term(node: Term) -> Term:
-        match node:
-            case Size(p):
-                return Size(poly(p))
-            case Read(tensor, index):
-                return Read(names.get(tensor, tensor), tuple(map(poly, index)))
-            case Reduce(kind, var, extent, guard, body):
-                return Reduce(kind, var, poly(extent), cond(guard), term(body))
-            case _:
-                return map_children(node, term, cond)
 
-    return term(node)
+def inline_names(node: Term, names: Mapping[str, str], sizes: Mapping[str, Poly]) -> Term:
+    """Rename tensors and replace sizes at once: an operator's term in the names of the place that applies it."""
+    return substitute(_renamed(node, names), sizes)
+
+
+def inline_names_cond(node: Cond, names: Mapping[str, str], sizes: Mapping[str, Poly]) -> Cond:
+    """`inline_names`, for conditions."""
+    return substitute_cond(_renamed_cond(node, names), sizes)
+
+
+def _renamed_poly(poly: Poly, names: Mapping[str, str]) -> Poly:
+    return poly.rename_entries(lambda e: Poly.atom(Entry(names.get(e.tensor, e.tensor), e.index)))
+
+
+def _renamed(node: Term, names: Mapping[str, str]) -> Term:
+    match node:
+        case Size(p):
+            return Size(_renamed_poly(p, names))
+        case Read(tensor, index):
+            return Read(names.get(tensor, tensor), tuple(_renamed_poly(p, names) for p in index))
+        case Reduce(kind, var, extent, guard, body):
+            inside = _renamed_cond(guard, names), _renamed(body, names)
+            return Reduce(kind, var, _renamed_poly(extent, names), *inside)
+        case _:
+            return map_children(node, lambda t: _renamed(t, names), lambda c: _renamed_cond(c, names))
+
+
+def _renamed_cond(node: Cond, names: Mapping[str, str]) -> Cond:
+    match node:
+        case IntCmp(rel, p):
+            return IntCmp(rel, _renamed_poly(p, names))
+        case BoolRead(tensor, index):
+            return BoolRead(names.get(tensor, tensor), tuple(_renamed_poly(p, names) for p in index))
+        case _:
+            return map_cond(node, lambda t: _renamed(t, names), lambda c: _renamed_cond(c, names))

@@ -14,19 +14,38 @@ if TYPE_CHECKING:
     from gradproof.grammar.source import Diagnostic
     from gradproof.pipeline import Compiled, ProofError, compile, verify
     from gradproof.report import Report
+    from gradproof.runtime.compiled import CompiledGraph, CompiledScalar
+    from gradproof.runtime.inputs import InputError
+    from gradproof.runtime.program import Program
 
 __version__ = "0.1.0"
-__all__ = ["Compiled", "Diagnostic", "GraphBuilder", "ProofError", "Report", "__version__", "compile", "verify"]
-
 _HOMES = {
     "Compiled": "gradproof.pipeline",
+    "CompiledGraph": "gradproof.runtime.compiled",
+    "CompiledScalar": "gradproof.runtime.compiled",
     "Diagnostic": "gradproof.grammar.source",
     "GraphBuilder": "gradproof.builder",
+    "InputError": "gradproof.runtime.inputs",
+    "Program": "gradproof.runtime.program",
     "ProofError": "gradproof.pipeline",
     "Report": "gradproof.report",
     "compile": "gradproof.pipeline",
     "verify": "gradproof.pipeline",
 }
+__all__ = [
+    "Compiled",
+    "CompiledGraph",
+    "CompiledScalar",
+    "Diagnostic",
+    "GraphBuilder",
+    "InputError",
+    "Program",
+    "ProofError",
+    "Report",
+    "__version__",
+    "compile",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -45,7 +45,7 @@ def _dispatch(argv: list[str]) -> int:
     except Exception as error:
         from gradproof.grammar.source import Diagnostic
 
-        if isinstance(error, Diagnostic):
+        if isinstance(error, Diagnostic | gradproof.ProofError):
             print(error, file=sys.stderr)
             return REFUSED
         if os.environ.get("GRADPROOF_TRACEBACK"):
@@ -77,7 +77,11 @@ def parser() -> argparse.ArgumentParser:
     mode.add_argument("--grad", action="store_true", help="the value and all gradients of a scalar graph")
     mode.add_argument("--jvp", metavar="T.npz", help="push these tangents forward (inputs by name)")
     mode.add_argument("--vjp", metavar="CT.npz", help="pull these cotangents back (outputs by name)")
-    run.add_argument("--scalar", choices=("float64", "float32", "rational", "interval"), default="float64")
+    run.add_argument(
+        "--scalar",
+        choices=("float64", "float32", "rational", "interval"),
+        help="default: what the inputs are declared as",
+    )
     run.add_argument("--all-values", action="store_true", help="every intermediate value too, as value.NAME")
     run.add_argument("-o", "--output", metavar="OUT.npz", help="where the results go; without it, print them")
     _add_timeout(run)

@@ -6,8 +6,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from gradproof.compiler.graph import Graph
-from gradproof.paths import Text, expand
+from gradproof.paths import Text, expand, one
 from gradproof.pipeline import check, load
 from gradproof.report import Report
 from gradproof.usage import UsageError
@@ -51,9 +50,11 @@ def fmt(args: Namespace) -> int:
 def graph(args: Namespace) -> int:
     """Print the graphs of a file as DOT, Mermaid or JSON."""
     from gradproof.report import picture
+    from gradproof.running import choose
 
-    graphs = _graphs(args.file, args.graph)
-    print({"dot": picture.dot, "mermaid": picture.mermaid, "json": picture.to_json}[args.format](graphs))
+    graphs = load(one(args.file)).graphs
+    chosen = [choose(graphs, args.graph, args.file)] if args.graph else list(graphs.values())
+    print({"dot": picture.dot, "mermaid": picture.mermaid, "json": picture.to_json}[args.format](chosen))
     return DONE
 
 
@@ -67,22 +68,6 @@ def ops(args: Namespace) -> int:
     render = operators.to_json if args.format == "json" else operators.page if args.name else operators.table
     print(render(entries))
     return DONE if all(entry.status in ("proved", "not run") for entry in entries) else REFUSED
-
-
-def _graphs(path: str, name: str | None) -> list[Graph]:
-    graphs = load(_one(path)).graphs
-    if name is None:
-        return list(graphs.values())
-    if name not in graphs:
-        raise UsageError(f"{path}: no graph {name!r}; there are: {', '.join(graphs) or 'none'}")
-    return [graphs[name]]
-
-
-def _one(path: str) -> Text:
-    texts = expand([path])
-    if len(texts) != 1:
-        raise UsageError(f"{path}: expected one file, found {len(texts)}")
-    return texts[0]
 
 
 def _print_ssa(texts: list[Text]) -> int:

@@ -49,3 +49,11 @@ def _expand(path: str) -> Iterator[Text]:
         raise UsageError(f"{path}: no such file or folder")
     for match in matches:
         yield from _expand(match)
+
+
+def one(path: str) -> Text:
+    """The one text that an argument names."""
+    texts = expand([path])
+    if len(texts) != 1:
+        raise UsageError(f"{path}: expected one file, found {len(texts)}")
+    return texts[0]

@@ -43,25 +43,25 @@ class Compiled(Mapping[str, "Program"]):
     """The proved graphs of a text, by name: `compiled["loss"]` is a Program, made when it is first asked for."""
 
     def __init__(self, graphs: Mapping[str, Graph], certificate: Certificate, report: Report) -> None:
-        self.report = report
-        self._graphs, self._certificate = dict(graphs), certificate
+        self.graphs, self.report = dict(graphs), report
+        self._certificate = certificate
         self._programs: dict[str, Program] = {}
 
     def __getitem__(self, name: str) -> Program:
-        if name not in self._graphs:
-            raise KeyError(f"no graph {name!r}; there are: {', '.join(self._graphs) or 'none'}")
+        if name not in self.graphs:
+            raise KeyError(f"no graph {name!r}; there are: {', '.join(self.graphs) or 'none'}")
         if name not in self._programs:
-            self._programs[name] = seal(self._graphs[name], self._certificate)
+            self._programs[name] = seal(self.graphs[name], self._certificate)
         return self._programs[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._graphs)
+        return iter(self.graphs)
 
     def __len__(self) -> int:
-        return len(self._graphs)
+        return len(self.graphs)
 
     def __repr__(self) -> str:
-        return f"<gradproof.Compiled: {', '.join(self._graphs)}>"
+        return f"<gradproof.Compiled: {', '.join(self.graphs)}>"
 
 
 def compile(text_or_path: str | os.PathLike[str], *, timeout: float = TIMEOUT) -> Compiled:
@@ -70,7 +70,12 @@ def compile(text_or_path: str | os.PathLike[str], *, timeout: float = TIMEOUT) -
     A path-like object, or a string that ends in `.gproof`, is a file; any other string is the text itself.
     Raises Diagnostic where the text is ill-formed, and ProofError where a claim is refuted or unknown.
     """
-    text, started = as_text(text_or_path), perf_counter()
+    return compile_text(as_text(text_or_path), timeout)
+
+
+def compile_text(text: Text, timeout: float = TIMEOUT) -> Compiled:
+    """Parse, prove, demand, certify."""
+    started = perf_counter()
     module = load(text)
     verdicts = prove(module, timeout)
     report = Report((describe(module, text.path, verdicts, perf_counter() - started),))

@@ -7,6 +7,7 @@ looked at. Shapes that were seen before are not worked out again.
 from __future__ import annotations
 
 import difflib
+import math
 import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -43,6 +44,14 @@ class _Declared:
     seeded: Seeded | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The dims that certain shapes give, and for each `assume` the constant in it (None: it has none)."""
+
+    dims: Mapping[str, int]
+    constants: tuple[Any, ...]
+
+
 class Door:
     """The checks for one graph. `dtype` is the element type that real inputs are brought to; None keeps objects."""
 
@@ -53,20 +62,40 @@ class Door:
         self._declared = (*self._gamma, *self._delta)
         self._names = frozenset(d.name for d in self._declared)
         self._fixed, self._used = _fixed_dims(graph), _used_dims(graph)
-        self._known: dict[tuple[tuple[int, ...] | None, ...], Mapping[str, int]] = {}
+        self._known: dict[object, _Known] = {}
+        self._wants: dict[Any, tuple[Any, ...]] = {}
 
     def admit(self, given: Mapping[str, Any], dtype: Any = np.float64, dims: Mapping[str, int] | None = None) -> Inputs:
         """Check everything and return arrays; InputError says what is wrong. `dims` fixes dims that no shape shows."""
         if self._names != given.keys():
             self._check_names(given)
-        arrays = {d.name: to_array(d.name, given[d.name], d.type, dtype) for d in self._declared if d.name in given}
-        sizes = self.bind({name: array.shape for name, array in arrays.items()}, dims)
+        arrays: dict[str, Array] = {}
+        for d, wanted in zip(self._declared, self._wanted(dtype), strict=True):
+            if d.name in given:
+                value = given[d.name]
+                ready = type(value) is np.ndarray and value.dtype == wanted
+                arrays[d.name] = value if ready else to_array(d.name, value, d.type, dtype)
+        known = self._bind(arrays, dims)
         for d in self._delta:
             if d.name not in arrays:
-                arrays[d.name] = self._generate(d, sizes, dtype)
-        for bound in self.graph.assumes:
-            self._check_assumed(bound, arrays, sizes)
-        return Inputs(tuple(arrays[d.name] for d in self._gamma), {d.name: arrays[d.name] for d in self._delta}, sizes)
+                arrays[d.name] = self._generate(d, known.dims, dtype)
+        for bound, constant in zip(self.graph.assumes, known.constants, strict=True):
+            if constant is None or not self._surely(bound, constant, arrays):
+                self._check_assumed(bound, arrays, known.dims)
+        return Inputs(
+            tuple([arrays[d.name] for d in self._gamma]), {d.name: arrays[d.name] for d in self._delta}, known.dims
+        )
+
+    def _wanted(self, dtype: Any) -> tuple[Any, ...]:
+        """The element types that need no conversion; None where every value is looked at."""
+        if dtype not in self._wants:
+            real = None if dtype is None else np.dtype(dtype)
+            table = {"real": real, "bool": np.dtype(bool)}
+            self._wants[dtype] = tuple(
+                np.dtype(d.type.dtype.replace("i", "int")) if d.type.kind == "int" else table[d.type.kind]
+                for d in self._declared
+            )
+        return self._wants[dtype]
 
     def admit_like(self, given: Mapping[str, Any], inputs: Inputs, dtype: Any, what: str) -> tuple[Array | None, ...]:
         """Tangents (or cotangents) of Γ by name, of the same shapes as the inputs; None for those not given."""
@@ -94,20 +123,22 @@ class Door:
 
     # Shapes.
 
-    def bind(self, shapes: Mapping[str, tuple[int, ...]], dims: Mapping[str, int] | None = None) -> Mapping[str, int]:
+    def _bind(self, arrays: Mapping[str, Array], dims: Mapping[str, int] | None) -> _Known:
         """The dims that these shapes give; InputError where they disagree or break a bound."""
-        key = None if dims else tuple(shapes.get(d.name) for d in self._declared)
-        known = self._known.get(key) if key is not None else None
+        shapes = tuple([array.shape for array in arrays.values()])
+        key: object = shapes if len(shapes) == len(self._declared) else (shapes, tuple(arrays))
+        known = None if dims else self._known.get(key)
         if known is not None:
             return known
         binding = _Binding(self._fixed, dims or {})
         for d in self._declared:
-            if d.name in shapes:
-                binding.meet(d, shapes[d.name])
+            if d.name in arrays:
+                binding.meet(d, arrays[d.name].shape)
         binding.finish(self.graph, self._used)
-        if key is not None and len(self._known) < KNOWN_SHAPES:
-            self._known[key] = binding.dims
-        return binding.dims
+        known = _Known(binding.dims, tuple(_constant(bound, binding.dims) for bound in self.graph.assumes))
+        if not dims and len(self._known) < KNOWN_SHAPES:
+            self._known[key] = known
+        return known
 
     def _generate(self, declared: _Declared, dims: Mapping[str, int], dtype: Any) -> Array:
         seeded = declared.seeded
@@ -117,6 +148,23 @@ class Door:
         return to_array(declared.name, generate(seeded, shape, declared.type), declared.type, dtype)
 
     # Values.
+
+    def _surely(self, bound: Bound, constant: int | Fraction, arrays: Mapping[str, Array]) -> bool:
+        """Whether a bound of one array by a constant holds, from the array's extremes; False where that can't say."""
+        above = isinstance(bound.left, Fraction | Poly)
+        side = bound.right if above else bound.left
+        array = arrays[self.graph.nodes[side].name if isinstance(side, int) else str(side)]
+        if bound.rel not in ("<", "<=") or array.dtype.kind not in "iuf" or not array.size:
+            return False
+        low, high = array.min(), array.max()
+        if array.dtype.kind == "f":
+            limit = array.dtype.type(float(constant))
+            if not (math.isfinite(low) and math.isfinite(high)):
+                return False
+        else:
+            limit = constant
+        a, b = (limit, low) if above else (high, limit)
+        return bool(a < b if bound.rel == "<" else a <= b)
 
     def _check_assumed(self, bound: Bound, arrays: Mapping[str, Array], dims: Mapping[str, int]) -> None:
         left, right = (self._side(side, arrays, dims) for side in (bound.left, bound.right))
@@ -154,6 +202,15 @@ class Door:
                 return "", np.asarray(side.evaluate(dims))
             case _:
                 return "", np.asarray(side, dtype=object)
+
+
+def _constant(bound: Bound, dims: Mapping[str, int]) -> int | Fraction | None:
+    for side in (bound.left, bound.right):
+        if isinstance(side, Poly):
+            return side.evaluate(dims)
+        if isinstance(side, Fraction):
+            return int(side) if side.denominator == 1 else side
+    return None
 
 
 class _Binding:

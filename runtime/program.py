@@ -40,10 +40,11 @@ class Program:
     the inputs are declared as); `dims` gives the dims that no input's shape shows. InputError for wrong inputs.
     """
 
-    __slots__ = ("_executors", "_plans", "_tapes", "certificate", "door", "graph")
+    __slots__ = ("_executors", "_plans", "_tapes", "certificate", "default_scalar", "door", "graph")
     graph: Graph
     certificate: Certificate
     door: Door
+    default_scalar: str
     _plans: dict[Mode, Plan]
     _tapes: dict[str, Tape[Array]]
     _executors: OrderedDict[Any, Executor]
@@ -56,6 +57,7 @@ class Program:
         put("graph", graph)
         put("certificate", certificate)
         put("door", Door(graph))
+        put("default_scalar", _default_scalar(graph))
         put("_plans", {})
         put("_tapes", {})
         put("_executors", OrderedDict())
@@ -84,13 +86,6 @@ class Program:
         """The types of the results by name."""
         graph = self.graph
         return {n: str(graph.nodes[id_].type) for n, id_ in zip(graph.output_names, graph.outputs, strict=True)}
-
-    @property
-    def default_scalar(self) -> str:
-        """float32 where every real input is declared so, otherwise float64."""
-        types = [n.type for n in self.graph.gamma] + [d.type for d in self.graph.delta]
-        found = {t.dtype for t in types if t.kind == "real"}
-        return "float32" if found == {"f32"} else "float64"
 
     # Running.
 
@@ -281,6 +276,12 @@ class Program:
 
     def _by_name(self, grads: Sequence[Array]) -> dict[str, Array]:
         return {node.name: grads[node.id] for node in self.graph.gamma}
+
+
+def _default_scalar(graph: Graph) -> str:
+    """float32 where every real input is declared so, otherwise float64."""
+    found = {t.dtype for t in (*(n.type for n in graph.gamma), *(d.type for d in graph.delta)) if t.kind == "real"}
+    return "float32" if found == {"f32"} else "float64"
 
 
 def demand(graph: Graph, certificate: Certificate) -> None:

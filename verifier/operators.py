@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 
@@ -34,7 +34,15 @@ def verdicts_of_op(op: OpDef, options: Options) -> list[Verdict]:
     try:
         rules = rules_of(op)
     except NotLinear as error:
-        return [_not_linear(op, claim, error) for claim in claims]
+        # Without its written rules the operator still has a shape, a domain and what runs to prove.
+        bare = replace(op, jvp=None, vjps=())
+        rules = rules_of(bare)
+        return [
+            _not_linear(op, claim, error)
+            if claim.code in ("JVP", "VJP", "KINK")
+            else _settle(bare, rules, claim, position, options)
+            for position, claim in enumerate(claims)
+        ]
     return [_settle(op, rules, claim, position, options) for position, claim in enumerate(claims)]
 
 

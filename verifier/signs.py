@@ -286,16 +286,30 @@ class Bounds:
 def _counts_winners(term: Reduce) -> bool:
     """Whether the sum counts the entries that attain an optimum: where that is defined, there is at least one."""
     match term.body:
-        case Select(RealCmp("==", a, b), then, other) if then == ONE and other == ZERO:
-            return any(_optimum_of(term, entry, best) for entry, best in ((a, b), (b, a)))
+        case Select(cond, then, other) if then == ONE and other == ZERO:
+            conds = (cond, term.guard)
+        case Num(value) if value >= 1:
+            conds = (term.guard,)
+        case _:
+            return False
+    flat = [c for cond in conds for c in (cond.args if isinstance(cond, And) else (cond,)) if c != Truth(True)]
+    for k, cond in enumerate(flat):
+        match cond:
+            case RealCmp("==", a, b):
+                rest = flat[:k] + flat[k + 1 :]
+                if _optimum_of(term, a, b, rest) or _optimum_of(term, b, a, rest):
+                    return True
     return False
 
 
-def _optimum_of(term: Reduce, entry: Term, best: Term) -> bool:
+def _optimum_of(term: Reduce, entry: Term, best: Term, rest: list[Cond]) -> bool:
+    """Whether `best` is the optimum of `entry` over the sum's own index, under the other conditions."""
     if not isinstance(best, Reduce) or best.kind not in ("max", "min") or best.extent != term.extent:
         return False
     rename = {best.var: Poly.sym(term.var)}
-    same = substitute(best.body, rename) == entry and substitute_cond(best.guard, rename) == term.guard
+    guard = substitute_cond(best.guard, rename)
+    wanted = [c for c in (guard.args if isinstance(guard, And) else (guard,)) if c != Truth(True)]
+    same = substitute(best.body, rename) == entry and len(wanted) == len(rest) and all(c in wanted for c in rest)
     return same and term.var not in free_symbols(best)
 
 
