@@ -156,14 +156,13 @@ class Door:
         array = arrays[self.graph.nodes[side].name if isinstance(side, int) else str(side)]
         if bound.rel not in ("<", "<=") or array.dtype.kind not in "iuf" or not array.size:
             return False
-        low, high = array.min(), array.max()
+        limit: Any = constant
         if array.dtype.kind == "f":
             limit = array.dtype.type(float(constant))
-            if not (math.isfinite(low) and math.isfinite(high)):
+            if not (math.isfinite(array.min()) and math.isfinite(array.max())):
                 return False
-        else:
-            limit = constant
-        a, b = (limit, low) if above else (high, limit)
+        extreme = (np.minimum if above else np.maximum).reduce(array, axis=None)
+        a, b = (limit, extreme) if above else (extreme, limit)
         return bool(a < b if bound.rel == "<" else a <= b)
 
     def _check_assumed(self, bound: Bound, arrays: Mapping[str, Array], dims: Mapping[str, int]) -> None:
