@@ -64,55 +64,61 @@ class Compiled(Mapping[str, "Program"]):
         return f"<gradproof.Compiled: {', '.join(self.graphs)}>"
 
 
-def compile(text_or_path: str | os.PathLike[str], *, timeout: float = TIMEOUT) -> Compiled:
-    """Prove everything that a text claims and return its graphs, ready to run.
+def compile(program: str | os.PathLike[str] | Graph, *, timeout: float = TIMEOUT) -> Compiled:
+    """Prove everything that a program claims and return its graphs, ready to run.
 
-    A path-like object, or a string that ends in `.gproof`, is a file; any other string is the text itself.
+    A path-like object, or a string that ends in `.gproof`, is a file; any other string is the text itself; a graph
+    comes from GraphBuilder. `timeout` is seconds for each obligation.
     Raises Diagnostic where the text is ill-formed, and ProofError where a claim is refuted or unknown.
     """
-    return compile_text(as_text(text_or_path), timeout)
-
-
-def compile_text(text: Text, timeout: float = TIMEOUT) -> Compiled:
-    """Parse, prove, demand, certify."""
     started = perf_counter()
-    module = load(text)
+    return seal_all(load(program), timeout, started)
+
+
+def verify(program: str | os.PathLike[str] | Graph, *, timeout: float = TIMEOUT) -> Report:
+    """Prove or refute everything that a program claims; an ill-formed text becomes the report's error.
+
+    A path-like object, or a string that ends in `.gproof`, is a file; any other string is the text itself; a graph
+    comes from GraphBuilder. `timeout` is seconds for each obligation.
+    """
+    return Report((check(program, timeout),))
+
+
+def check(program: str | os.PathLike[str] | Graph | Text, timeout: float = TIMEOUT) -> FileReport:
+    """The report on one program."""
+    started = perf_counter()
+    try:
+        module = load(program)
+    except Diagnostic as error:
+        path = program.name if isinstance(program, Graph) else as_text(program).path
+        return FileReport(path, error=error, seconds=perf_counter() - started)
+    return describe(module, prove(module, timeout), started)
+
+
+def seal_all(module: Module, timeout: float, started: float) -> Compiled:
+    """Prove, demand, certify."""
     verdicts = prove(module, timeout)
-    report = Report((describe(module, text.path, verdicts, perf_counter() - started),))
+    report = Report((describe(module, verdicts, started),))
     demand_proofs(report)
     return Compiled(module.graphs, certify(verdicts), report)
 
 
-def verify(text_or_path: str | os.PathLike[str], *, timeout: float = TIMEOUT) -> Report:
-    """Prove or refute everything that a text claims; an ill-formed text becomes the report's error.
-
-    A path-like object, or a string that ends in `.gproof`, is a file; any other string is the text itself.
-    """
-    return Report((check(as_text(text_or_path), timeout),))
-
-
-def check(text: Text, timeout: float = TIMEOUT) -> FileReport:
-    """The report on one text."""
-    started = perf_counter()
-    try:
-        module = load(text)
-    except Diagnostic as error:
-        return FileReport(text.path, error=error, seconds=perf_counter() - started)
-    verdicts = prove(module, timeout)
-    return describe(module, text.path, verdicts, perf_counter() - started)
-
-
-def as_text(text_or_path: str | os.PathLike[str]) -> Text:
+def as_text(program: str | os.PathLike[str] | Text) -> Text:
     """A path-like object, or a string that ends in `.gproof`, is a file; any other string is the text itself."""
-    if isinstance(text_or_path, str) and ("\n" in text_or_path or not text_or_path.endswith(SUFFIX)):
-        return Text("<text>", text_or_path)
-    return Text(os.fspath(text_or_path))
+    if isinstance(program, Text):
+        return program
+    if isinstance(program, str) and ("\n" in program or not program.endswith(SUFFIX)):
+        return Text("<text>", program)
+    return Text(os.fspath(program))
 
 
-def load(text: Text) -> Module:
-    """Parse and elaborate."""
-    from gradproof.compiler.elaborate import load_path, load_text
+def load(program: str | os.PathLike[str] | Graph | Text) -> Module:
+    """Parse and elaborate; a built graph is a module of its own."""
+    from gradproof.compiler.elaborate import Module, load_path, load_text
 
+    if isinstance(program, Graph):
+        return Module(f"<{program.name}>", {}, {program.name: program}, (), ())
+    text = as_text(program)
     if text.content is None:
         return load_path(Path(text.path))
     return load_text(text.content, text.path)
@@ -146,7 +152,7 @@ def seal(graph: Graph, certificate: Certificate) -> Program:
     return Program(graph, certificate)
 
 
-def describe(module: Module, path: str, verdicts: tuple[Verdict, ...], seconds: float) -> FileReport:
+def describe(module: Module, verdicts: tuple[Verdict, ...], started: float) -> FileReport:
     """Group verdicts by what they are about: the file's own operators, then those it uses, then the graphs."""
     grouped: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
@@ -156,4 +162,4 @@ def describe(module: Module, path: str, verdicts: tuple[Verdict, ...], seconds: 
         for (kind, name), found in grouped.items()
     ]
     subjects.sort(key=lambda subject: (subject.kind == "graph", not subject.own))
-    return FileReport(path, tuple(subjects), warnings=tuple(module.warnings), seconds=seconds)
+    return FileReport(module.path, tuple(subjects), warnings=module.warnings, seconds=perf_counter() - started)

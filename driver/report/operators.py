@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gradproof.compiler.library import base_name, prelude
-from gradproof.compiler.ops import Attr, OpDef, Param
+from gradproof.compiler.ops import Attr, Formula, OpDef, Param
 from gradproof.compiler.rules import rules_of
 from gradproof.compiler.show import number, show, show_formula, show_signature
 
@@ -73,12 +73,15 @@ def _indented(lines: Sequence[str]) -> list[str]:
 def _rules(op: OpDef) -> list[tuple[str, str, str, bool]]:
     """Each derivative rule: jvp or vjp, its left side, its right side, and whether it was written."""
     rules = rules_of(op)
-    found = []
+    found = [("vjp", computation.result, any(f.target == name for f in op.vjps)) for name, computation in rules.vjps]
     if rules.jvp is not None:
-        found.append(("jvp", rules.jvp.result, op.jvp is not None))
-    written = {formula.target for formula in op.vjps}
-    found += [("vjp", computation.result, name in written) for name, computation in rules.vjps]
-    return [(kind, *show_formula(formula).split(" = ", 1), is_written) for kind, formula, is_written in found]
+        found.insert(0, ("jvp", rules.jvp.result, op.jvp is not None))
+    return [(kind, *_sides(formula), written) for kind, formula, written in found]
+
+
+def _sides(formula: Formula) -> tuple[str, str]:
+    left, _, right = show_formula(formula).partition(" = ")
+    return left, right
 
 
 def _data(entry: Entry) -> dict[str, Any]:

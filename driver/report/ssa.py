@@ -93,5 +93,5 @@ def _bound(graph: Graph, bound: Bound) -> str:
     return f"{_side(graph, bound.left)} {bound.rel} {_side(graph, bound.right)}"
 
 
-def _side(graph: Graph, side: int | str | Fraction) -> str:
+def _side(graph: Graph, side: int | str | Fraction | Poly) -> str:
     return graph.nodes[side].name if isinstance(side, int) else str(side)
