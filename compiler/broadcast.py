@@ -75,7 +75,7 @@ def _step(part: Shape, shape: Shape, common: Shape) -> Step | None:
 def widen(draft: Draft, value: Value, step: Step, call: Caller, span: Span) -> Value:
     """The argument with its axes stretched and its new axes in front."""
     for position, extent in step.stretched:
-        value = call(draft.role("stretch", span), (value, Poly.of(position), extent), {}, span)
+        value = call(draft.role("axis of 1", span), (value, Poly.of(position), extent), {}, span)
     if step.leading:
-        value = call(draft.role("broadcast", span), (value, step.leading), {}, span)
+        value = call(draft.role("new axes", span), (value, step.leading), {}, span)
     return value

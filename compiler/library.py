@@ -142,13 +142,12 @@ def _joined(group: tuple[OpDef, ...], op: OpDef) -> tuple[OpDef, ...]:
 @lru_cache(maxsize=1)
 def prelude() -> Library:
     """The operators that come with gradproof, from grammar/prelude/*.gproof."""
-    from gradproof import grammar
-    from gradproof.grammar.parse import parse
+    from gradproof.grammar import parse as parser
 
-    folder = Path(str(grammar.__file__)).parent / "prelude"
+    folder = Path(parser.__file__).parent / "prelude"
     items: list[Item] = []
     for path in sorted(folder.glob("*.gproof")):
-        items += parse(Source(str(path), path.read_text(encoding="utf-8"))).items
+        items += parser.parse(Source(str(path), path.read_text(encoding="utf-8"))).items
     return collect(items, Library(), _ours)
 
 

@@ -279,7 +279,23 @@ def test_every_stanza_of_the_prelude_has_a_doc_and_reads_all_it_declares() -> No
     library = prelude()
     assert len(library.ops) > 90
     assert [op.name for op in library.ops.values() if not op.doc] == []
-    for sign in ("+", "-", "*", "/", "^", "@", "neg", "broadcast", "stretch", "literal", "<", "<=", "==", "not", "and"):
+    for sign in (
+        "+",
+        "-",
+        "*",
+        "/",
+        "^",
+        "@",
+        "neg",
+        "new axes",
+        "axis of 1",
+        "literal",
+        "<",
+        "<=",
+        "==",
+        "not",
+        "and",
+    ):
         assert library.sign(sign) in library.overloads
 
 
