@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from gradproof.compiler.claims import Claim, digest
 from gradproof.compiler.graph import Graph
-from gradproof.compiler.ops import OpDef
+from gradproof.compiler.ops import Formula, OpDef
 from gradproof.compiler.rules import kinked
 
 
@@ -42,20 +42,22 @@ def claims_of_op(op: OpDef) -> tuple[Claim, ...]:
     """Everything that must hold of one operator before it may run."""
     key = op_digest(op)
 
-    def claim(code: str, text: str) -> Claim:
-        return Claim(code, "op", op.name, text, key, op.span)
+    def claim(code: str, text: str, formula: Formula | None = None) -> Claim:
+        # The place is that of the formula that could be wrong, where it was written.
+        return Claim(code, "op", op.name, text, key, formula.span if formula else op.span)
 
+    written = {formula.target: formula for formula in op.vjps}
     claims = [claim("SHAPE", "every index read is in bounds, every division of sizes is by a positive size")]
     if op.differentiable:
-        claims.append(claim("JVP", "the jvp is the derivative of the formula"))
+        claims.append(claim("JVP", "the jvp is the derivative of the formula", op.jvp))
         claims += [
-            claim("VJP", f"<jvp, g> = <d{p.name}, vjp {p.name}>, and the jvp there is the derivative")
+            claim("VJP", f"<jvp, g> = <d{p.name}, vjp {p.name}>, and the jvp is the derivative", written.get(p.name))
             for p in op.differentiable
         ]
         if kinked(op):
             claims.append(claim("KINK", "where it is not smooth, the derivative used is a Clarke subgradient"))
     if op.runs:
-        claims.append(claim("RUNS", "the formula that runs equals the meaning"))
+        claims.append(claim("RUNS", "the formula that runs equals the meaning", op.runs))
     claims.append(claim("DOM", "what runs is defined wherever the formula is, the rules wherever it is differentiable"))
     return tuple(claims)
 
