@@ -357,6 +357,24 @@ def test_the_loop_itself_stops_at_a_forward_edge():
         tape.backward_dense_from(values, list(values.nodes))
 
 
+def test_graphs_are_proved_with_their_operators_too(monkeypatch):
+    from gradproof.compiler.lower import kernel_of
+    from gradproof.runtime import semantics
+    from gradproof.verifier.entries import compare
+
+    claims = claims_of_graph(VICTIM)
+    assert {v.answer for v in prove_tape(VICTIM, claims)} == {"proved"}
+    wrong = {"sub": prelude().ops["add"]}
+    compare.cache_clear()
+    monkeypatch.setattr(semantics, "kernel_of", lambda op, *which: kernel_of(wrong.get(op.name, op), *which))
+    found = {(v.claim.code, "semiring" in v.claim.text): v for v in prove_tape(VICTIM, claims)}
+    compare.cache_clear()
+    assert_refuted(found[FWD], "b")
+    assert_refuted(found[ORDERED], "b")
+    assert_refuted(found[SEMIRING], "b")
+    assert {"a", "b"} <= set(found[FWD].counterexample.values)
+
+
 def test_other_claims_are_not_answered():
     claim = Claim("PLAN", "graph", "g", "", "")
     assert prove_tape(VICTIM, [claim], entries=False) == ()

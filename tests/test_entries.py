@@ -90,6 +90,19 @@ def test_a_wrong_kernel_is_refuted_in_exact_scalars(swapped, attack):
     assert example.note.startswith({"forward": "value", "vjp": "vjp", "jvp": "jvp"}[mode])
 
 
+@pytest.mark.parametrize("error", [ValueError("no kernel"), KeyError("x"), TypeError("odd"), ZeroDivisionError()])
+def test_a_closure_that_fails_is_unknown_with_the_reason(monkeypatch, error):
+    def broken(*_):
+        raise error
+
+    compare.cache_clear()
+    monkeypatch.setattr(semantics, "kernel_of", broken)
+    for what in ("value", "derivatives"):
+        found = compare(kind_of(OPS["mul"]), what, 5.0)
+        assert found.answer == "unknown" and type(error).__name__ in found.reason
+    compare.cache_clear()
+
+
 def test_a_kernel_that_is_wrong_only_at_a_tie_is_refuted(swapped):
     """relu's derivative at 0 is the declared one; abs/2 + x/2 has another there and the same elsewhere."""
     import dataclasses

@@ -119,11 +119,14 @@ def compare(kind: Kind, what: str, timeout: float) -> Comparison:
     work = _Work(kind.op, small, timeout)
     means: dict[str, None] = {}
     assumed: dict[Hypothesis, None] = {}
-    for part in work.value() if what == "value" else work.derivatives():
-        if part.answer != "proved":
-            return part
-        means.update(dict.fromkeys(part.by.split(" + ")))
-        assumed.update(dict.fromkeys(part.hypotheses))
+    try:
+        for part in work.value() if what == "value" else work.derivatives():
+            if part.answer != "proved":
+                return part
+            means.update(dict.fromkeys(part.by.split(" + ")))
+            assumed.update(dict.fromkeys(part.hypotheses))
+    except (ValueError, ArithmeticError, LookupError, TypeError) as error:
+        return Comparison("unknown", reason=f"a closure failed on symbols: {type(error).__name__}: {error}")
     scope = ", ".join(f"{name} = {each[0] if len(each) == 1 else list(each)}" for name, each in small.sizes.items())
     return Comparison("proved", " + ".join(means), scope, tuple(assumed))
 
