@@ -213,7 +213,7 @@ def dim(children: Children) -> tree.DimDecl:
         return tree.DimDecl(token.text, None, children[2], span)
     if children[1].text != ">=":
         raise Diagnostic(
-            "E-SYNTAX", "a dim has a lower bound or a value", children[1].span, "write `dim B >= 1` or `dim D = 64`"
+            "E-DIM", "a dim has a lower bound or a value", children[1].span, "write `dim B >= 1` or `dim D = 64`"
         )
     return tree.DimDecl(token.text, children[2], None, span)
 

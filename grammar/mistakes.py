@@ -276,7 +276,7 @@ def reserved(place: _Place) -> Diagnostic | None:
     if word not in ("and", "or", "not") and following not in ("[", "+", "-", "*", "/", "^", ")", ",", "=", ":"):
         return None
     if word in ("and", "or") and place.operand_expected():
-        return place.error("E-SYNTAX", f"`{word}` has nothing on its left", "write an expression before it")
+        return place.error("E-SIGN", f"`{word}` has nothing on its left", "write an expression before it")
     return place.error("E-WORD", f"`{word}` is a keyword here", "choose another name")
 
 
@@ -333,6 +333,22 @@ def missing_operand(place: _Place) -> Diagnostic | None:
     return place.error("E-UNFINISHED", f"expected an expression after `{before.text}`", "finish it, or remove it", -1)
 
 
+def missing_result(place: _Place) -> Diagnostic | None:
+    """`op f(x: [n]) -> { ... }`."""
+    if place.type(-1) != "ARROW":
+        return None
+    graph = place.item_type() == "GRAPH"
+    advice = "write `-> f32[]` for a scalar" if graph else "write `-> []` for a scalar, `-> [S..]` for any shape"
+    return place.error("E-ARROW", f"nothing follows `->`, {_found(place)}", advice)
+
+
+def missing_value(place: _Place) -> Diagnostic | None:
+    """`at x = 0 0`."""
+    if not {"COLON", "SIGN"} <= place.expected:
+        return None
+    return place.error("E-AT", f"expected `:`, {_found(place)}", "write `at x = 0: value`")
+
+
 def unexpected(place: _Place) -> Diagnostic:
     """What could have stood here, where no named mistake fits."""
     return place.error("E-SYNTAX", f"expected {one_of(place.expected)}, {_found(place)}", _unfinished(place))
@@ -361,6 +377,8 @@ MISTAKES: tuple[Callable[[_Place], Diagnostic | None], ...] = (
     bar,
     trailing_comma,
     unquoted,
+    missing_result,
+    missing_value,
     missing_operand,
     missing_comma,
     plus_in_front,

@@ -35,7 +35,7 @@ class Span:
 
     def excerpt(self) -> str:
         """The line with a caret under the span's first line; of a very long line, the part around the caret."""
-        text = self.source.line(self.line).expandtabs(1)
+        text = "".join(char if char.isprintable() else " " for char in self.source.line(self.line))
         stop = self.end_column if self.end_line == self.line else len(text) + 1
         width = max(1, min(stop, len(text) + 1) - self.column)
         before, after = "", ""

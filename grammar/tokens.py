@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from gradproof.grammar.source import Diagnostic, Source, Span
 
-NESTING = 200  # levels of brackets, and of any expression's tree: every later pass may recurse that deep
+NESTING = 100  # levels of brackets, and of any expression's tree: every later pass may recurse that deep
 
 Comment: TypeAlias = tuple[int, int, str]  # line, column, text with its `#`
 
@@ -46,7 +46,7 @@ _SCAN = re.compile(
     | (?P<sign>->|//|\*\*|<=|>=|==|!=|[-+*/%@^<>=|,:;()\[\]{}])
     | (?P<newline>\r\n|\r|\n)
     | (?P<comment>\#[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029\x00]*)
-    | (?P<string>"[^"\n\r\v\f\x1c-\x1e\x85\u2028\u2029\x00]*")
+    | (?P<string>"[^"\x00-\x1f\x7f\x85\u2028\u2029]*")
     | (?P<end>\Z)
     | (?P<bad>.) )""",
     re.VERBOSE | re.DOTALL,
