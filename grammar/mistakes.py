@@ -77,7 +77,7 @@ class _Place:
 
     def error(self, code: str, message: str, advice: str, offset: int = 0) -> Diagnostic:
         """A diagnostic at the token `offset` places further."""
-        return Diagnostic(code, message, self.span(offset), advice)
+        return Diagnostic(code, _short(message), self.span(offset), _short(advice))
 
 
 def explain(cut: Tokens, position: int, expected: Collection[str]) -> Diagnostic:
@@ -383,6 +383,10 @@ MISTAKES: tuple[Callable[[_Place], Diagnostic | None], ...] = (
     missing_comma,
     plus_in_front,
 )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 240 else f"{text[:160]} ... {text[-60:]}"
 
 
 def _found(place: _Place) -> str:

@@ -520,3 +520,8 @@ def test_lark_is_imported_only_to_parse() -> None:
 )
 def test_the_design_page_parses(block: str) -> None:
     assert read(block).items
+
+
+def test_huge_names_make_no_huge_messages() -> None:
+    assert len(str(refused("x" * 10**6))) < 1000
+    assert len(str(refused(f"graph f({'x' * 10**6}) -> f32[] {{ }}"))) < 1000
