@@ -35,7 +35,7 @@ def sessions(text: str) -> list[tuple[str, str]]:
 
 def plain(text: str) -> list[str]:
     """Lines without times, which differ from run to run."""
-    timeless = re.sub(r"\d+(\.\d+)? (ms|s)\b", "# s", text)
+    timeless = re.sub(r" *\d+(\.\d+)? (ms|s)\b", " # s", text)
     return [line.rstrip() for line in timeless.strip().splitlines()]
 
 

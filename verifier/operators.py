@@ -104,10 +104,9 @@ def _domain(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
 
 def _not_linear(op: OpDef, claim: Claim, error: NotLinear) -> Verdict:
     """A written rule that is not linear in its (co)tangent is no derivative: g = 0 and g = 1 already tell."""
-    if claim.code in ("VJP", "JVP"):
-        from gradproof.verifier.refute import nonlinear
+    from gradproof.verifier.refute import nonlinear
 
-        found = nonlinear(op)
-        if found is not None:
-            return Verdict(claim, "refuted", "replay", "the sizes shown", 0.0, counterexample=found)
+    found = nonlinear(op)
+    if found is not None:
+        return Verdict(claim, "refuted", "replay", "the sizes shown", 0.0, counterexample=found)
     return Verdict(claim, "unknown", "", ALL_SIZES, 0.0, reason=f"a written rule is not linear: {error}")

@@ -151,7 +151,10 @@ class Search:
     # One point
 
     def _vjp_at(self, point: Point, param: Param, kind: str) -> Counterexample | None:
-        got = self.run(point, "vjp", param.name, kind)
+        try:
+            got = self.run(point, "vjp", param.name, kind)
+        except Undefined as error:
+            return self._valueless(point, param, kind, error)
         outcomes = self.expected_vjp(point, param, kind)
         if len(outcomes) == 1:
             for index, value in got.items():
@@ -238,17 +241,21 @@ class Search:
             shown = ", ".join(map(_shown, values.values()))
             return self._report(point, (), OUTPUT, f"[{shown}]", f"undefined: {error}")
         for param in self.op.differentiable:
-            if not self._smooth(point, param, kind):
-                continue
             try:
                 self.run(point, "vjp", param.name, kind)
                 self.run(point, "jvp", "", kind, self._tangents(point, param, None))
             except Undefined as error:
-                expected = self.expected_vjp(point, param, kind)[0]
-                where = f"vjp {param.name}"
-                shown = ", ".join(_shown(v) for v in expected.values())
-                return self._report(point, (COTANGENT,), where, f"[{shown}]", f"undefined: {error}")
+                found = self._valueless(point, param, kind, error)
+                if found is not None:
+                    return found
         return None
+
+    def _valueless(self, point: Point, param: Param, kind: str, error: Undefined) -> Counterexample | None:
+        """A rule has no value: refuted where the formula is differentiable."""
+        if not self._smooth(point, param, kind):
+            return None
+        expected = ", ".join(_shown(v) for v in self.expected_vjp(point, param, kind)[0].values())
+        return self._report(point, (COTANGENT,), f"vjp {param.name}", f"[{expected}]", f"undefined: {error}")
 
     def _smooth(self, point: Point, param: Param, kind: str) -> bool:
         """Whether the calculus's derivative has one value at the point, in every direction of this input."""

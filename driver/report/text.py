@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gradproof.compiler.claims import Counterexample, Verdict
@@ -63,22 +63,25 @@ def _subject(subject: Subject) -> Iterator[str]:
     groups: dict[str, list[Verdict]] = {}
     for verdict in subject.verdicts:
         groups.setdefault(verdict.claim.code, []).append(verdict)
+    counted = {code: code if len(group) == 1 else f"{code}({len(group)})" for code, group in groups.items()}
     if not subject.own and all(v.answer == "proved" for v in subject.verdicts):
-        codes = " ".join(code if len(vs) == 1 else f"{code}({len(vs)})" for code, vs in groups.items())
-        yield f"  {subject.kind} {subject.name}: {_row(subject.verdicts, codes)}"
+        head = f"{subject.kind} {subject.name}"
+        yield f"  {head:20} {_row(subject.verdicts, ' '.join(counted.values()), 34)}  {_all('scope', subject.verdicts)}"
         return
     yield f"  {subject.kind} {subject.name}"
-    for code, verdicts in groups.items():
-        yield f"    {_row(verdicts, code if len(verdicts) == 1 else f'{code}({len(verdicts)})')}"
+    for code, group in groups.items():
+        how = "; ".join(filter(None, (_all("scope", group), _all("by", group))))
+        yield f"    {_row(group, counted[code], 10)}  {how}"
 
 
-def _row(verdicts: Iterable[Verdict], label: str) -> str:
-    verdicts = tuple(verdicts)
+def _row(verdicts: Sequence[Verdict], label: str, width: int) -> str:
     answers = [answer for answer in ("refuted", "unknown", "proved") if any(v.answer == answer for v in verdicts)]
-    scopes = " | ".join(dict.fromkeys(v.scope for v in verdicts if v.scope))
-    means = " | ".join(dict.fromkeys(v.by for v in verdicts if v.by))
-    milliseconds = 1000 * sum(v.seconds for v in verdicts)
-    return f"{'/'.join(answers):8} {label:10} {scopes}; by {means}; {milliseconds:.1f} ms"
+    return f"{'/'.join(answers):8} {label:{width}} {1000 * sum(v.seconds for v in verdicts):7.1f} ms"
+
+
+def _all(field: str, verdicts: Sequence[Verdict]) -> str:
+    """The distinct values of a field, in order."""
+    return " | ".join(dict.fromkeys(value for v in verdicts if (value := getattr(v, field))))
 
 
 def _counterexample(point: Counterexample) -> Iterator[str]:
