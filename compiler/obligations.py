@@ -13,6 +13,7 @@ from gradproof.compiler.claims import Claim, digest
 from gradproof.compiler.graph import Graph
 from gradproof.compiler.ops import Formula, OpDef
 from gradproof.compiler.rules import kinked
+from gradproof.grammar.source import Source
 
 
 @lru_cache(maxsize=4096)
@@ -37,9 +38,14 @@ def _stable(text: str) -> str:
     return re.sub(r"#\d+", lambda m: numbers.setdefault(m.group(), f"#{len(numbers)}"), text)
 
 
-@lru_cache(maxsize=4096)
 def claims_of_op(op: OpDef) -> tuple[Claim, ...]:
     """Everything that must hold of one operator before it may run."""
+    return _claims(op, op.span.source)
+
+
+@lru_cache(maxsize=4096)
+def _claims(op: OpDef, source: Source) -> tuple[Claim, ...]:
+    # The same stanza in two files is one operator, but its claims point into different texts.
     key = op_digest(op)
 
     def claim(code: str, text: str, formula: Formula | None = None) -> Claim:

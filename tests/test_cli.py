@@ -358,3 +358,12 @@ def test_ops_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ops", "--no-proof", "--format", "json"]) == 0
     listed = {op["name"] for op in json.loads(capsys.readouterr().out)["operators"]}
     assert set(prelude().ops) <= listed
+
+
+def test_the_same_operator_in_two_files_is_shown_in_each(wrong: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = wrong.with_name("copy.gproof")
+    copy.write_text(WRONG)
+    assert main(["verify", str(wrong), str(copy)]) == 1
+    shown = capsys.readouterr().out
+    assert f"at {wrong}:3:" in shown
+    assert f"at {copy}:3:" in shown
