@@ -41,7 +41,8 @@ class ByHand:
 
         self.h, self.gh, self.on = room(batch, 32), room(batch, 32), np.empty((batch, 32), bool)
         self.z, self.e, self.top, self.total = room(batch, 10), room(batch, 10), room(batch, 1), room(batch)
-        self.gx, self.gw1, self.gb1, self.gw2, self.gb2 = room(batch, 64), room(64, 32), room(32), room(32, 10), room(10)
+        self.gx, self.gw1, self.gb1 = room(batch, 64), room(64, 32), room(32)
+        self.gw2, self.gb2 = room(32, 10), room(10)
         self.ones, self.ones_c = np.ones(batch, dtype), np.ones(10, dtype)
         self.rows, self.scale, self.zero = np.arange(batch) * 10, np.array(1 / batch, dtype), np.zeros((), dtype)
         self.picked, self.at, self.one = room(batch), np.empty(batch, np.int64), np.ones((), dtype)

@@ -44,7 +44,7 @@ def simplify(term: Term, facts: Facts | None = None) -> Term:
     match term:
         case Select(cond, then, other):
             cond = simplify_cond(cond, facts)
-            if cond == TRUE or cond == FALSE:
+            if cond in (TRUE, FALSE):
                 return simplify(then if cond == TRUE else other, facts)
             yes, no = simplify(then, assume(facts, cond)), simplify(other, assume(facts, negate(cond)))
             return _select(cond, yes, no)
@@ -112,17 +112,17 @@ def _joined(cond: Cond) -> Cond:
     """A conjunction with the relations between the same two terms joined into one where that has a name."""
     if not isinstance(cond, And):
         return cond
-    facts: Facts = {}
+    relations: dict[tuple[Term, Term], frozenset[str]] = {}
     rest: list[Cond] = []
     for arg in cond.args:
         match arg:
             case RealCmp(_, a, b) | Not(RealCmp(_, a, b)):
-                pair = (b, a) if (b, a) in facts else (a, b)
-                facts = {**facts, pair: _possible(assume(facts, arg), *pair)}
+                pair = (b, a) if (b, a) in relations else (a, b)
+                known: dict[object, frozenset[str] | bool] = {pair: relations.get(pair, _ALL)}
+                relations[pair] = _possible(assume(known, arg), *pair)
             case _:
                 rest.append(arg)
-    for pair, possible in facts.items():
-        rest.append(_relation(*pair, possible))  # type: ignore[misc, arg-type]
+    rest += [_relation(a, b, possible) for (a, b), possible in relations.items()]
     return both(*rest)
 
 

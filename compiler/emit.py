@@ -31,6 +31,7 @@ from gradproof.compiler.terms import (
     TRUE,
     ZERO,
     Call,
+    Cond,
     Num,
     RealCmp,
     Term,
@@ -54,7 +55,7 @@ from gradproof.compiler.terms import (
 Labels = Mapping[str, Poly]
 
 _NEUTRAL = {"sum": ZERO, "prod": ONE}
-NOTHING, UNIT = Scalar(ZERO), Scalar(ONE)
+NOTHING, UNIT, ALWAYS = Scalar(ZERO), Scalar(ONE), Scalar(TRUE)
 
 
 class Builder:
@@ -168,14 +169,14 @@ class Builder:
         """and, or, not."""
         if name == "not":
             (only,) = operands
-            return Scalar(negate(only.term)) if isinstance(only, Scalar) else self._logic(name, labels, [only])  # type: ignore[arg-type]
+            return Scalar(negate(_cond(only))) if isinstance(only, Scalar) else self._logic(name, labels, [only])
         join, unit, zero = (both, TRUE, FALSE) if name == "and" else (either, FALSE, TRUE)
-        scalar = join(*(o.term for o in operands if isinstance(o, Scalar)))  # type: ignore[misc]
-        rest = list(dict.fromkeys(o for o in operands if not isinstance(o, Scalar)))
+        scalar = join(*(_cond(o) for o in operands if isinstance(o, Scalar)))
+        rest: list[Operand] = list(dict.fromkeys(o for o in operands if not isinstance(o, Scalar)))
         if scalar == zero or not rest:
             return Scalar(scalar)
         if scalar != unit:
-            rest.append(Scalar(scalar))  # type: ignore[arg-type]
+            rest.append(Scalar(scalar))
         result: Operand = rest[0]
         for other in rest[1:]:
             result = self._logic(name, labels, [result, other])
@@ -191,12 +192,12 @@ class Builder:
         if then == other:
             return then
         if all(isinstance(o, Scalar) for o in (cond, then, other)):
-            return Scalar(select(cond.term, _term(then), _term(other)))  # type: ignore[union-attr, arg-type]
+            return Scalar(select(_cond(cond), _term(then), _term(other)))
         return self.emit("select", "", "real", labels, [cond, then, other])
 
-    def fold(self, kind: str, labels: Labels, bound: Labels, value: Operand, guard: Operand = Scalar(TRUE)) -> Operand:
+    def fold(self, kind: str, labels: Labels, bound: Labels, value: Operand, guard: Operand = ALWAYS) -> Operand:
         """`kind` of value over the bound labels, where guard."""
-        guarded = guard != Scalar(TRUE)
+        guarded = guard != ALWAYS
         if not bound:
             if not guarded:
                 return value
@@ -282,9 +283,9 @@ class Builder:
         """A register that holds exactly this value, axis by axis."""
         operand = value.operand
         rank = len(value.extents)
-        if isinstance(operand, Use) and operand.index == bare(rank) and not operand.padded:
-            if self.axes(operand.reg) == value.extents:
-                return operand.reg
+        plain = isinstance(operand, Use) and operand.index == bare(rank) and not operand.padded
+        if plain and isinstance(operand, Use) and self.axes(operand.reg) == value.extents:
+            return operand.reg
         return self.store(Step("copy", "", value.kind, value.extents, rank, (operand,)))
 
     def at(self, labels: Labels, value: Value, index: tuple[Poly, ...], guarded: bool) -> Operand:
@@ -343,9 +344,15 @@ def _varies(poly: Poly) -> bool:
 
 
 def _term(operand: Operand) -> Term:
-    if not isinstance(operand, Scalar):
-        raise TypeError("not a scalar")
-    return operand.term  # type: ignore[return-value]
+    if not isinstance(operand, Scalar) or isinstance(operand.term, Cond):
+        raise TypeError("a real constant is expected")
+    return operand.term
+
+
+def _cond(operand: Operand) -> Cond:
+    if not isinstance(operand, Scalar) or not isinstance(operand.term, Cond):
+        raise TypeError("a constant condition is expected")
+    return operand.term
 
 
 def _constant(name: str, args: list[Term]) -> Term:

@@ -1,4 +1,4 @@
-"""An operator's kernel at one node: its sizes become the graph's, its packs become axes. Not trusted; PLAN checks it."""
+"""An operator's kernel at one node: its sizes become the graph's, its packs become axes. Not trusted: PLAN checks."""
 
 from __future__ import annotations
 
@@ -87,9 +87,7 @@ class _Expansion:
             return operand  # a reshape reads the whole register
         return Use(operand.reg, self.index(operand.reg, operand.index, table), operand.padded)
 
-    def index(
-        self, reg: int, index: tuple[Poly, ...], table: Mapping[str, tuple[Poly, ...]]
-    ) -> tuple[Poly, ...]:
+    def index(self, reg: int, index: tuple[Poly, ...], table: Mapping[str, tuple[Poly, ...]]) -> tuple[Poly, ...]:
         out: list[Poly] = []
         for axis, poly in zip(self.program.axes(reg), index, strict=True):
             if axis.as_symbol in self.split:

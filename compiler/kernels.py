@@ -24,9 +24,9 @@ others are bound. What a step means (`r` is its register, `a b c` its operands, 
 | reshape | | the register a with its entries in the same row-major order (its Use has no index) |
 | scatter | sum | the sum over the bound labels of a, where `poly` == $axis; see `axis` |
 
-An operand `Use(reg, index)` is the entry of register `reg` at `index`, affine in the labels; where it is `padded` it is 0
-outside the register's bounds. `Scalar` is a constant of sizes and attributes. An integer register r is read inside a
-polynomial as the tensor `%r`.
+An operand `Use(reg, index)` is the entry of register `reg` at `index`, affine in the labels; where it is `padded` it
+is 0 outside the register's bounds. `Scalar` is a constant of sizes and attributes. An integer register r is read inside
+a polynomial as the tensor `%r`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Lower a computation to a kernel: terms entry by entry become steps over whole arrays. Nothing here is trusted.
 
-Every term is lowered. Sums are in sums.py; a read at an affine index is a view, any other read a gather, and a read that
-may be out of bounds where it is not used is padded with zeros. PLAN proves each kernel equal to its formula.
+Every term is lowered. Sums are in sums.py; a read at an affine index is a view, any other read a gather, and a read
+that may be out of bounds where it is not used is padded with zeros. PLAN proves each kernel equal to its formula.
 """
 
 from __future__ import annotations
@@ -230,14 +230,14 @@ class Lowering:
         return result
 
     def _divisors(self, args: tuple[Term, ...], guarded: bool) -> list[Operand]:
-        return [self.term(power(a.base, -a.exponent), guarded) for a in args if _is_divisor(a)]  # type: ignore[union-attr]
+        return [self.term(d, guarded) for d in denominators(args)]
 
     def product(self, factors: Sequence[Operand], divisors: Sequence[Operand] = ()) -> Operand:
         """Constants first and small factors before large ones, so that each product is as small as it can be."""
         build = self.builder
         constant = mul(
-            *(f.term for f in factors if isinstance(f, Scalar)),  # type: ignore[misc]
-            *(power(d.term, -1) for d in divisors if isinstance(d, Scalar)),  # type: ignore[arg-type]
+            *(f.term for f in factors if isinstance(f, Scalar) and not isinstance(f.term, Cond)),
+            *(power(d.term, -1) for d in divisors if isinstance(d, Scalar) and not isinstance(d.term, Cond)),
         )
         rest = sorted((f for f in factors if not isinstance(f, Scalar)), key=lambda o: len(self.labels([o])))
         below = sorted((d for d in divisors if not isinstance(d, Scalar)), key=lambda o: len(self.labels([o])))
@@ -245,7 +245,7 @@ class Lowering:
         for factor in rest:
             result = build.map("mul", self.labels([result, factor]), result, factor)
         if below:
-            divisor = below[0]
+            divisor: Operand = below[0]
             for other in below[1:]:
                 divisor = build.map("mul", self.labels([divisor, other]), divisor, other)
             result = build.map("div", self.labels([result, divisor]), result, divisor)
@@ -297,6 +297,11 @@ class Lowering:
 def numerators(args: tuple[Term, ...]) -> list[Term]:
     """The factors that are not divided by."""
     return [a for a in args if not _is_divisor(a)]
+
+
+def denominators(args: tuple[Term, ...]) -> list[Term]:
+    """What the factors divide by."""
+    return [power(a.base, -a.exponent) for a in args if isinstance(a, Pow) and a.exponent < 0]
 
 
 def _is_divisor(term: Term) -> bool:

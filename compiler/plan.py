@@ -209,4 +209,3 @@ def closed(fixed: Mapping[str, Poly]) -> dict[str, Poly]:
             break
         table = {name: v.substitute(table) for name, v in table.items()}
     return table
-

@@ -31,7 +31,7 @@ def assign(program: Program) -> Slots:
         root.append(root[step.reads[0]] if step.op == "reshape" else reg)
         if all(r in static for r in step.reads):
             static.add(reg)
-    last = {r: -1 for r in range(count)}
+    last = dict.fromkeys(range(count), -1)
     for k, step in enumerate(program.steps):
         last[root[count + k]] = max(last.get(root[count + k], -1), k)
         for reg in step.reads:

@@ -11,7 +11,7 @@ from itertools import combinations
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.emit import symbols
 from gradproof.compiler.kernels import Operand, Scalar
-from gradproof.compiler.lower import Lowering, numerators, total
+from gradproof.compiler.lower import Lowering, denominators, numerators, total
 from gradproof.compiler.terms import (
     ONE,
     TRUE,
@@ -21,7 +21,6 @@ from gradproof.compiler.terms import (
     Cond,
     IntCmp,
     Mul,
-    Pow,
     Read,
     Reduce,
     Select,
@@ -175,7 +174,7 @@ class _Sum:
         guarded = self.guarded or outside != TRUE or bool(self.guards) or bool(self.binders)
         inner = self.inner(guarded)
         outer = [low.term(f, guarded) for f in numerators(tuple(hoisted))]
-        below = [low.term(Pow(f.base, -f.exponent), guarded) for f in hoisted if isinstance(f, Pow) and f.exponent < 0]
+        below = [low.term(d, guarded) for d in denominators(tuple(hoisted))]
         result = low.product([*outer, inner], below)
         if outside == TRUE:
             return result

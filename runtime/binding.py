@@ -9,20 +9,11 @@ from typing import Any
 import numpy as np
 from gradproof.compiler.dims import Entry, Poly
 from gradproof.compiler.kernels import Operand, Program, Scalar, Step, Use, bare, is_label, label
-from gradproof.compiler.terms import ONE, ZERO, And, IntCmp, Not, Or, RealCmp, Truth
+from gradproof.compiler.terms import ONE, ZERO, Cond
 from gradproof.runtime.contraction import Call, contract, copying, total
-from gradproof.runtime.scalars import FOLD, IDENTITY, Array, Binding, Floats, ufunc
+from gradproof.runtime.floats import COMPARE, FOLD, IDENTITY, MAPS, Array, Binding, Floats, ufunc
 from gradproof.runtime.views import gathered, integers, view
 
-_CONDS = Truth | IntCmp | RealCmp | And | Or | Not
-_MAPS: dict[str, Any] = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "div": np.divide,
-    "neg": np.negative,
-}
-_COMPARE: dict[str, Any] = {"<": np.less, "<=": np.less_equal, "==": np.equal}
 _LOGIC: dict[str, Any] = {"and": np.logical_and, "or": np.logical_or, "not": np.logical_not}
 _BITS: dict[int, Any] = {4: np.int32, 8: np.int64}
 _NAMED_OUT = ("max", "min")  # their third positional argument is deprecated as `out`
@@ -49,7 +40,7 @@ class Binder:
         """A constant as an array with no axes."""
         found = self._constants.get(scalar)
         if found is None:
-            if isinstance(scalar.term, _CONDS):
+            if isinstance(scalar.term, Cond):
                 found = np.asarray(self.scalar.truth(scalar.term, self.binding))
             else:
                 found = np.asarray(self.scalar.constant(scalar.term, self.binding))
@@ -85,13 +76,13 @@ class Binder:
             self.calls.append(partial(fn, *args, out))
 
     def _map(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
-        self._elementwise(_MAPS[step.name], step, shape, out)
+        self._elementwise(MAPS[step.name], step, shape, out)
 
     def _call(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
         self._elementwise(ufunc(step.name), step, shape, out)
 
     def _compare(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
-        self._elementwise(_COMPARE[step.name], step, shape, out)
+        self._elementwise(COMPARE[step.name], step, shape, out)
 
     def _logic(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
         self._elementwise(_LOGIC[step.name], step, shape, out)

@@ -11,11 +11,9 @@ import numpy as np
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.kernels import Kernel, Operand, Program, Scalar, Step, Use, Value
 from gradproof.compiler.ops import Axis
-from gradproof.compiler.terms import And, IntCmp, Not, Or, RealCmp, Truth
+from gradproof.compiler.terms import Cond
 from gradproof.runtime.scalars import Array, Binding, Scalars, connect
 from gradproof.runtime.views import gathered, integers, view
-
-_CONDS = Truth | IntCmp | RealCmp | And | Or | Not
 
 
 def run_kernel(
@@ -29,8 +27,8 @@ def run_kernel(
     """The result of one kernel, in the shape of its tensor.
 
     `inputs` has an array for each of the kernel's inputs, with all axes of its packs; `sizes` binds each size symbol (a
-    pack to any number of sizes), `ints` and `reals` the attributes. Undefined, Undecided or Irrational where an entry of
-    the result has no value in these scalars.
+    pack to any number of sizes), `ints` and `reals` the attributes. Undefined, Undecided or Irrational where an entry
+    of the result has no value in these scalars.
     """
     names = {**{name: math.prod(each) for name, each in sizes.items()}, **ints}
     binding = Binding(names, reals)
@@ -70,7 +68,7 @@ class _Run:
 
     def operand(self, operand: Operand, shape: tuple[int, ...]) -> Any:
         if isinstance(operand, Scalar):
-            if isinstance(operand.term, _CONDS):
+            if isinstance(operand.term, Cond):
                 value: Any = self.scalar.truth(operand.term, self.binding)
             else:
                 value = self.scalar.constant(operand.term, self.binding)

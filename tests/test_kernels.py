@@ -48,8 +48,9 @@ from gradproof.compiler.terms import (
     total,
 )
 from gradproof.grammar.source import BUILTIN
+from gradproof.runtime.floats import FLOAT64, FloatField
 from gradproof.runtime.interpret import run_kernel
-from gradproof.runtime.scalars import FLOAT64, _FloatField, scalars
+from gradproof.runtime.scalars import scalars
 
 S = Poly.sym
 
@@ -177,7 +178,7 @@ def check_floats(
 ) -> None:
     """The same in floats, where rationals have no value."""
     names = {**{k: math.prod(v) for k, v in sizes.items()}, **ints}
-    field = _FloatField()
+    field = FloatField()
     with np.errstate(all="ignore"):
         floats = {k: np.vectorize(np.float64, otypes=[object])(v) if v.size else v for k, v in flat.items()}
         expected = Naive(floats, names, {k: np.float64(v) for k, v in reals.items()}, field).run(computation)
@@ -186,7 +187,7 @@ def check_floats(
     np.testing.assert_allclose(got.reshape(-1), expected, rtol=1e-9, atol=1e-9, err_msg=str(kernel.program))
 
 
-i, j, k, l, n, m = (S(c) for c in "ijklnm")
+i, j, k, l, n, m = (S(c) for c in "ijklnm")  # noqa: E741
 
 
 def x(*index: Any) -> Term:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from gradproof.compiler.dims import Entry, Poly, Sym
 from gradproof.compiler.kernels import Operand, Scalar, Step, Use, Value, bare, label
@@ -124,6 +125,11 @@ class Universe:
             if not isinstance(source, Use):
                 raise ValueError("a reshape of a constant")
             return self.reshaped(values[source.reg], step.axes)
+        plain = self._plain(step, values)
+        if plain is not None:
+            new = Step(step.op, step.name, step.kind, step.extents, step.rank, plain)
+            number = self._number(new, step.axes)
+            return Value(self._axes[number], Use(number, bare(step.rank)), step.kind)
         every = {f"${k}": e for k, e in enumerate(step.extents)}
         labels = {f"${k}": e for k, e in enumerate(step.axes)}
         bound = {f"${k}": step.extents[k] for k in range(step.rank, len(step.extents))}
@@ -131,6 +137,19 @@ class Universe:
         poly = None if step.poly is None else self.poly(step.poly, values)
         step = replace(step, operands=tuple(operands), poly=poly)
         return Value(step.axes, self._meaning(step, labels, bound), step.kind)
+
+    def _plain(self, step: Step, values: Sequence[Value]) -> tuple[Operand, ...] | None:
+        """The operands of a step over whole arrays and constants, which needs no law; None where it is not one."""
+        if step.poly is not None or step.op in ("copy", "gather", "logic"):
+            return None
+        out: list[Operand] = []
+        for operand in step.operands:
+            if isinstance(operand, Use):
+                if operand.padded or not self.whole(values[operand.reg]):
+                    return None
+                operand = Use(values[operand.reg].operand.reg, operand.index)  # type: ignore[union-attr]
+            out.append(operand)
+        return tuple(out)
 
     def _meaning(self, step: Step, labels: Labels, bound: Labels) -> Operand:
         operands = step.operands
@@ -233,9 +252,12 @@ class Universe:
 
 
 def _symbols(operand: Operand) -> frozenset[str]:
-    if isinstance(operand, Scalar):
-        return frozenset()
-    return frozenset[str]().union(*(p.symbols for p in operand.index))
+    return frozenset() if isinstance(operand, Scalar) else _symbols_of(operand.index)
+
+
+@lru_cache(maxsize=4096)
+def _symbols_of(index: tuple[Poly, ...]) -> frozenset[str]:
+    return frozenset[str]().union(*(p.symbols for p in index))
 
 
 def _renamed(operand: Operand, names: Mapping[str, Poly]) -> Operand:
@@ -304,7 +326,17 @@ def _chosen(cond: Operand, then: Operand, other: Operand) -> Operand | None:
 def _value(name: str, args: list[Term]) -> Term:
     if name == "neg":
         return neg(args[0])
-    return {"add": add, "sub": sub, "mul": mul, "div": divide}[name](*args)
+    a, b = args
+    match name:
+        case "add":
+            return add(a, b)
+        case "sub":
+            return sub(a, b)
+        case "mul":
+            return mul(a, b)
+        case "div":
+            return divide(a, b)
+    raise ValueError(f"no arithmetic is called {name}")
 
 
 def _compared(rel: str, a: Term, b: Term) -> Cond:

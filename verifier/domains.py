@@ -170,6 +170,16 @@ def _undischarged(
     ]
 
 
+def unmet(op: OpDef, needs: Iterable[Need], given: Iterable[Need], timeout: float) -> list[Need]:
+    """The needs that follow neither from bounds nor from needs that are given to hold."""
+    known = _Known(op, given)
+    return [
+        need
+        for need in needs
+        if not _settled(op, need) and not known.implies(need) and not known.solver_implies(need, timeout)
+    ]
+
+
 class _Known:
     """Needs that hold, for matching other needs against them up to the names of indices."""
 

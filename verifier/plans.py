@@ -23,6 +23,7 @@ from gradproof.compiler.terms import Cond, Term, indicator
 from gradproof.compiler.transpose import inline
 from gradproof.verifier.buffers import check_buffers
 from gradproof.verifier.denotation import Meaningless, denote_kernel
+from gradproof.verifier.domains import Need, needs_of, unmet
 from gradproof.verifier.equality import equal
 from gradproof.verifier.setting import setting_of
 from gradproof.verifier.wiring import check_wiring
@@ -65,11 +66,33 @@ def kernel_problem(op: OpDef, kernel: Kernel, computation: Computation, timeout:
         if isinstance(let.body, Cond):
             return f"the intermediate {let.target} is boolean"
         definitions[let.target] = (let.indices, let.body)
+    if not isinstance(result.body, Cond) and not isinstance(denoted.body, Cond):
+        undefined = _undefined(op, denoted.body, computation, definitions, timeout)
+        if undefined:
+            return f"the kernel may be undefined where its formula is not: {undefined}"
     left, right = (indicator(t) if isinstance(t, Cond) else t for t in (result.body, denoted.body))
     setting = setting_of(op)
     context = setting.context.with_ranges(dict(zip(result.indices, result.extents, strict=True)))
     outcome = equal(inline(left, definitions), right, context, setting.facts, timeout)
     return "" if outcome.proved else outcome.reason or "the kernel is not shown to equal its formula"
+
+
+def _undefined(
+    op: OpDef,
+    body: Term,
+    computation: Computation,
+    definitions: dict[str, tuple[tuple[str, ...], Term]],
+    timeout: float,
+) -> str:
+    """What a kernel needs in order to be defined that its formula, intermediates included, does not need as well."""
+    context = setting_of(op).context
+    given: list[Need] = []
+    for formula in (*computation.lets, computation.result):
+        inside = context.with_ranges(dict(zip(formula.indices, formula.extents, strict=True)))
+        given += needs_of(inline(formula.body, definitions), inside, "the formula")  # type: ignore[arg-type]
+    result = computation.result
+    needs = needs_of(body, context.with_ranges(dict(zip(result.indices, result.extents, strict=True))), "the kernel")
+    return "; ".join(map(str, unmet(op, needs, given, timeout)))
 
 
 @lru_cache(maxsize=4096)

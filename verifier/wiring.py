@@ -62,10 +62,8 @@ class _Walk:
         values = self.forward()
         tangents = self.tangents(values) if self.plan.mode == "jvp" else []
         grads = self.backward(values) if self.plan.mode in ("value_and_grad", "vjp") else {}
-        expected: list[Value] = []
-        for what, id_ in self.plan.produces:
-            table: Mapping[int, Value] | list[Value] = {"value": values, "tangent": tangents, "grad": grads}[what]
-            expected.append(table[id_])
+        tables = {"value": dict(enumerate(values)), "tangent": dict(enumerate(tangents)), "grad": grads}
+        expected = [tables[what][id_] for what, id_ in self.plan.produces]
         found += self.promised()
         got = self.computed()
         if len(got) != len(expected):
