@@ -13,7 +13,7 @@ Two shapes of non-smoothness are proved, and everything else is unknown:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -90,6 +90,18 @@ def _inside(part: object) -> Iterator[Atom]:
         case tuple():
             for inner in part:
                 yield from _inside(inner)
+        case _:
+            pass
+
+
+def _monomials(part: object) -> Iterator[Monomial]:
+    """The monomials that stand directly inside an atom's parts."""
+    match part:
+        case Monomial():
+            yield part
+        case tuple():
+            for inner in part:
+                yield from _monomials(inner)
         case _:
             pass
 
@@ -250,6 +262,9 @@ class _Conditions:
                 raise Unsettled("the same condition at two places of one product")
             rest = tuple(f for f in monomial.factors if f not in mine)
             self._local(tie, mine[0][0], rest)
+            for positive, inside in self._partial(rest):
+                # The kernel's 1/0 is 0: what is undefined at the tie itself has no value there, or an infinite one.
+                self._within(self._substituted(tie, mine[0][0], inside), positive)
             bare = {Monomial(monomial.binders, monomial.guards, rest): coefficient}
             at_tie = self._substituted(tie, mine[0][0], bare)
             kinds = {self._oriented(one, monomial).kind for one, _ in mine}
@@ -266,6 +281,32 @@ class _Conditions:
             for inner in _inside(one):
                 if inner.kind == "read" and inner.parts[0] == tie.private[0] and inner not in own:
                     raise Unsettled("the entry of a condition is read at another index beside it")
+
+    def _partial(self, factors: Iterable[tuple[Atom, Number]]) -> Iterator[tuple[bool, Form]]:
+        """What must not be 0 (or, where True, must be positive) for these factors to be smooth, however deep inside."""
+        for one, exponent in factors:
+            if one.kind == "size":
+                continue
+            if one.kind == "log":
+                yield True, self.work.thaw(one.parts[0])
+            if not isinstance(exponent, int) or exponent < 0:
+                inside = self.work.thaw(one.parts[0]) if one.kind == "base" else self.work.of_atom(one)
+                if one.kind != "exp":
+                    yield not isinstance(exponent, int), inside
+            for monomial in _monomials(one.parts):
+                yield from self._partial(monomial.factors)
+
+    def _within(self, form: Form, positive: bool) -> None:
+        from gradproof.verifier.smt import prove_real
+
+        abstraction = Abstraction(self.work)
+        term = abstraction.term(self.work.canonical(form))
+        apart: Cond = RealCmp("<", ZERO, term)
+        if not positive:
+            apart = Or((apart, RealCmp("<", term, ZERO)))
+        facts = [*map(abstraction.cond, self.setting.facts), *abstraction.facts]
+        if prove_real(apart, facts, self.timeout).answer != "proved":
+            raise Unsettled("a side of the tie may be undefined or steep there")
 
     def _substituted(self, tie: Tie, condition: Atom, form: Form) -> Form:
         """The form with the private entry replaced by what it is at the tie."""
