@@ -52,12 +52,36 @@ FLOAT = {
     "log": "graph f(x: f64[B, D]) -> f64[B, D] { return log_softmax(sin(x) + sigmoid(x) * exp(x)) }",
     "axes": "graph f(x: f64[B, C, D]) -> f64[] { return logsumexp(softmax(x, axis=1)) }",
 }
+OWN = """
+op conv[stride, pad](x: [N, C, L], w: [O, C, K]) -> [N, O, (L + 2*pad - K) // stride + 1] {
+  require stride >= 1, pad >= 0, K >= 1, L + 2*pad >= K
+  y[n, o, p] = sum(c, u | 0 <= p*stride + u - pad < L) x[n, c, p*stride + u - pad] * w[o, c, u]
+}
+op shift(x: [n]) -> [n] { y[i] = select(i >= 1, x[i - 1], 0) - x[i] }
+op prefix(x: [n]) -> [n] { y[i] = sum(j < i + 1) x[j] * x[j] }
+op odd(x: [n]) -> [n] { y[i] = select(i % 2 == 1, x[i // 2], x[n - 1 - i]) }
+op spread(x: [n], w: [m]) -> [n] { y[i] = sum(j | x[i] < w[j]) w[j] * x[i] / (1 + x[i]^2) }
+op strides[k](x: [n]) -> [n // k] { require k >= 1  y[i] = x[i*k]^3 + i }
+op diagonal(x: [n, n]) -> [n] { y[i] = x[i, i] * x[0, n - 1 - i] }
+op pairs(x: [n, S..], i: int [n]) -> [n, S..] { require 0 <= i[a] < n  y[a, s..] = x[i[i[a]], s..] * x[a, s..] }
+"""
+RATIONAL |= {
+    "conv": "graph f(x: f64[B, C, 5], w: f64[2, C, 3]) -> f64[B, 2, 3] { return conv(x, w, stride=2, pad=1) }",
+    "dense conv": "graph f(x: f64[B, C, 5], w: f64[2, C, 3]) -> f64[B, 2, 5] { return conv(x, w, stride=1, pad=1) }",
+    "shift": "graph f(x: f64[B]) -> f64[B] { return shift(shift(x) * x) }",
+    "prefix": "graph f(x: f64[B]) -> f64[B] { return prefix(x + shift(x)) }",
+    "odd": "graph f(x: f64[B]) -> f64[B] { return odd(x * x) }",
+    "spread": "graph f(x: f64[B], w: f64[D]) -> f64[B] { return spread(x + 1, w) }",
+    "strides": "graph f(x: f64[7]) -> f64[3] { return strides(slice(x, start=1, stop=7), k=2) }",
+    "diagonal": "graph f(x: f64[D, B]) -> f64[D] { return diagonal(x @ transpose(x)) }",
+    "pairs": "graph f(x: f64[D, B, C], i: i64[D]) -> f64[D, B, C] { assume 0 <= i < 3\n return pairs(x + 1, i) }",
+}
 HEAD = "dim B >= 0\ndim D = 3, C = 2\n"
 HEAD1 = "dim B >= 1\ndim D = 3, C = 2\n"
 
 
 def graph_of(text: str) -> Graph:
-    return load_text((HEAD1 if "mean" in text or "logsumexp" in text else HEAD) + text).graphs["f"]
+    return load_text((HEAD1 if "mean" in text or "logsumexp" in text else HEAD) + OWN + text).graphs["f"]
 
 
 def shape_of(extents: Any, dims: dict[str, int]) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -12,10 +13,13 @@ import numpy as np
 import pytest
 from gradproof.compiler.denote import Env, Field, Irrational, Rationals, Undefined, evaluate, holds
 from gradproof.compiler.dims import Entry, Poly
+from gradproof.compiler.kernels import Kernel
 from gradproof.compiler.library import prelude
 from gradproof.compiler.lower import lower, tensors_of
 from gradproof.compiler.ops import Axis, Formula, OpDef, Param
+from gradproof.compiler.plan import Plan
 from gradproof.compiler.rules import Computation, rules_of
+from gradproof.compiler.slots import assign
 from gradproof.compiler.terms import (
     ONE,
     TRUE,
@@ -48,9 +52,13 @@ from gradproof.compiler.terms import (
     total,
 )
 from gradproof.grammar.source import BUILTIN
+from gradproof.runtime.executor import Executor
 from gradproof.runtime.floats import FLOAT64, FloatField
 from gradproof.runtime.interpret import run_kernel
 from gradproof.runtime.scalars import scalars
+from gradproof.verifier.denotation import denote_kernel
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 S = Poly.sym
 
@@ -150,11 +158,11 @@ def check(
     flat = random_inputs(op, names, seed, low, bound)
     kernel = lower(computation, op)
     full = {}
-    for given in kernel.program.inputs:
-        p = tensors_of(op)[given.name]
+    for entry in kernel.program.inputs:
+        p = tensors_of(op)[entry.name]
         shape = [n for a in p.axes for n in (sizes[a.pack] if a.pack else (a.extent.evaluate(names),))]
-        values = flat[given.name].reshape(shape)
-        full[given.name] = values if p.kind == "real" else values.astype(int if p.kind == "int" else bool)
+        values = flat[entry.name].reshape(shape)
+        full[entry.name] = values if p.kind == "real" else values.astype(int if p.kind == "int" else bool)
     try:
         expected = Naive(flat, names, reals, Rationals()).run(computation)
     except Irrational:
@@ -168,9 +176,25 @@ def check(
         return
     got = run_kernel(kernel, full, sizes, ints, reals, scalars("rational"))
     assert expected.reshape(-1).tolist() == got.reshape(-1).tolist(), str(kernel.program)
+    denoted = denote_kernel(kernel, computation.result.indices)
+    meaning = Computation((), replace(computation.result, body=denoted.body))
+    assert expected.tolist() == Naive(flat, names, reals, Rationals()).run(meaning).tolist(), str(kernel.program)
     if not isinstance(computation.result.body, Cond):
         floats = run_kernel(kernel, full, sizes, ints, reals, FLOAT64)
         np.testing.assert_allclose(floats.reshape(-1), expected.reshape(-1).astype(float), rtol=1e-9, atol=1e-12)
+        if not op.real_attrs:
+            execute(kernel, {k: flat[k] for k in full}, names, expected)
+
+
+def execute(kernel: Kernel, flat: dict[str, Any], names: dict[str, int], expected: Any) -> None:
+    """The executor agrees, in shared buffers, on a second run too."""
+    program = kernel.program
+    executor = Executor(Plan(None, "forward", program, (), assign(program)), names)  # type: ignore[arg-type]
+    kinds = {"real": float, "int": int, "bool": bool}
+    inputs = {i.name: flat[i.name].astype(kinds[i.kind]) for i in program.inputs}
+    executor.run({k: np.zeros_like(v) for k, v in inputs.items()})
+    (got,) = executor.run(inputs)
+    np.testing.assert_allclose(got, expected.astype(float), rtol=1e-9, atol=1e-12, err_msg=str(program))
 
 
 def check_floats(
@@ -404,3 +428,79 @@ def test_every_rule_of_the_prelude(op: OpDef) -> None:
         if done == 6:
             return
     pytest.fail("no sizes fit")
+
+
+# Random terms: whatever is written has a kernel, and it is right.
+
+
+@st.composite
+def indices(draw: Any, names: tuple[str, ...]) -> Poly:
+    """An index expression: affine with any signs, or with a floor, a remainder or an integer read in it."""
+    poly = Poly.of(draw(st.integers(-2, 2)))
+    for name in names:
+        poly = poly + S(name) * draw(st.sampled_from([0, 1, 1, -1, 2]))
+    match draw(st.integers(0, 7)):
+        case 0:
+            return poly // 2
+        case 1:
+            return poly % 3
+        case 2:
+            return poly.maximum(S(names[0])).minimum(2)
+        case 3:
+            return poly + Poly.atom(Entry("idx", (S("i"),)))
+        case _:
+            return poly
+
+
+@st.composite
+def terms(draw: Any, names: tuple[str, ...], depth: int) -> Term:
+    """A term over x[n, m], w[n], idx[n] at indices `names`; every read is guarded, so it is defined."""
+    kind = draw(st.integers(0, 9)) if depth else draw(st.integers(0, 3))
+    here = terms(names, depth - 1)
+    match kind:
+        case 0:
+            return Size(draw(indices(names)))
+        case 1 | 2:
+            a, b = draw(indices(names)), draw(indices(names))
+            return select(both(in_range(a, n), in_range(b, m)), x(a, b), num(draw(st.integers(-1, 1))))
+        case 3:
+            a = draw(indices(names))
+            return select(in_range(a, n), w(a), ZERO)
+        case 4:
+            return add(draw(here), draw(here))
+        case 5:
+            return mul(draw(here), draw(here))
+        case 6:
+            compare = RealCmp(draw(st.sampled_from(["<", "<=", "=="])), draw(here), draw(here))
+            return select(compare, draw(here), draw(here))
+        case 7:
+            return divide(draw(here), add(num(1), power(draw(here), 2)))
+        case _:
+            var = f"u{depth}"
+            inner = (*names, var)
+            guard = draw(guards(inner))
+            body = draw(terms(inner, depth - 1))
+            kind = draw(st.sampled_from(["sum", "sum", "sum", "prod"]))
+            return reduce_(kind, var, draw(st.sampled_from([Poly.of(2), n, m])), guard, body)
+
+
+@st.composite
+def guards(draw: Any, names: tuple[str, ...]) -> Cond:
+    """A condition on integers."""
+    match draw(st.integers(0, 4)):
+        case 0:
+            return in_range(draw(indices(names)), n)
+        case 1:
+            return int_eq(draw(indices(names)), S(names[0]))
+        case 2:
+            return Not(int_ge(draw(indices(names)), 0))
+        case _:
+            return TRUE
+
+
+@settings(max_examples=80, deadline=None)
+@given(terms(("i", "j"), 3), st.integers(0, 3), st.integers(0, 2))
+def test_random_terms(term: Term, rows: int, columns: int) -> None:
+    inputs = [param("x", "n m"), param("w", "n"), param("idx", "n", "int")]
+    op = make_op(inputs, "n m", "i j", term)
+    check(op, sizes={"n": rows, "m": columns}, bound=3)
