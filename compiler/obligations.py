@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from gradproof.compiler.branches import branching
 from gradproof.compiler.claims import Claim, digest
 from gradproof.compiler.graph import Graph
 from gradproof.compiler.ops import Formula, OpDef
@@ -85,6 +86,8 @@ def claims_of_graph(graph: Graph) -> tuple[Claim, ...]:
         claim("PLAN", "the plan computes the graph's terms, and no buffer is overwritten while live"),
         claim("DOM", "every partial function is applied inside its domain, forward and backward"),
     ]
+    if branching(graph):
+        own.append(claim("KINK", "where it branches on its own values, the gradient is a Clarke subgradient"))
     own += [claim("POST", f"ensure {bound.text} ({k})") for k, bound in enumerate(graph.ensures)]
     return (*own, *(c for op in ops_of(graph) for c in claims_of_op(op)))
 

@@ -2,7 +2,8 @@
 
 What is not written is derived. A jvp is the calculus's derivative of the meaning; a vjp is the transpose of the jvp.
 An operator with kinks whose vjp is written gets the transpose of that vjp as its jvp, so that both modes take the same
-value at the kink. Nothing here is trusted: JVP, VJP, RUNS and KINK are claims about exactly these terms.
+value at the kink; so does one with a form that runs, whose derivative by the meaning might overflow where that form
+does not. Nothing here is trusted: JVP, VJP, RUNS and KINK are claims about exactly these terms.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ def rules_of(op: OpDef) -> RuleSet:
     written = {f.target: f for f in op.vjps}
     jvp = op.jvp
     if jvp is None:
-        if written and kinked(op):
+        if written and (kinked(op) or op.runs):
             rest = tuple(p for p in op.differentiable if p.name not in written)
             parts = [transposed_vjp(op, written[p.name], p) for p in op.differentiable if p.name in written]
             body = add(*parts, *([derived_jvp(op, rest)] if rest else []))

@@ -22,12 +22,16 @@ from gradproof.verifier.setting import Setting, setting_of
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Proved, by which means and under which hypotheses; or not, and why."""
+    """Proved, by which means and under which hypotheses; or not, and why.
+
+    `transversal` tells the search for a counterexample to KINK that all ties are surfaces with inner points beside.
+    """
 
     proved: bool
     by: str
     hypotheses: tuple[Hypothesis, ...] = ()
     reason: str = ""
+    transversal: bool = False
 
 
 TIES = Hypothesis("the point is not at a tie of the formula", "KINK covers the ties")

@@ -10,6 +10,7 @@ from gradproof.compiler.dims import Entry, Poly
 from gradproof.compiler.graph import Bound, Env, Graph, Node, Ref
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.terms import (
+    BoolRead,
     Cond,
     IntCmp,
     Num,
@@ -21,6 +22,8 @@ from gradproof.compiler.terms import (
     inline_names_cond,
     int_ge,
     int_lt,
+    map_children,
+    map_cond,
     replace_reads,
     replace_reads_cond,
 )
@@ -129,7 +132,17 @@ def sizes_at(node: Node) -> dict[str, Poly]:
     return sizes | {name: value for name, value in node.attrs if isinstance(value, Poly)}
 
 
-def _made(graph: Graph, arg: Ref | Env) -> tuple[Poly, ...]:
+def wide(extents: tuple[Poly, ...]) -> tuple[int, ...]:
+    """The positions of the extents other than 1."""
+    return tuple(k for k, extent in enumerate(extents) if extent != 1)
+
+
+def squeezed(extents: tuple[Poly, ...]) -> tuple[Poly, ...]:
+    """The extents other than 1."""
+    return tuple(extents[k] for k in wide(extents))
+
+
+def made(graph: Graph, arg: Ref | Env) -> tuple[Poly, ...]:
     """The extents of the indices under which a value's own formula is written."""
     if isinstance(arg, Env):
         return next(delta.type.shape for delta in graph.delta if delta.name == arg.name)
@@ -160,6 +173,7 @@ class Instance:
     """How an operator's names read at one node of a graph."""
 
     tensors: dict[str, str]
+    kept: dict[str, tuple[int, ...]]  # the axes of each input that have an extent other than 1
     sizes: dict[str, Poly]
     reals: dict[str, Fraction]
 
@@ -169,20 +183,40 @@ class Instance:
         op: OpDef = graph.ops[node.op]
         sizes = sizes_at(node)
         tensors: dict[str, str] = {}
+        kept: dict[str, tuple[int, ...]] = {}
         for param, arg in zip(op.params, node.args, strict=True):
             name = value_name(arg.id) if isinstance(arg, Ref) else arg.name
             read = tuple(axis.extent.substitute(sizes) for axis in param.axes)
+            if param.kind != "int":
+                kept[param.name] = wide(read)
             # A value that is read with its axes grouped in another way than it is made is another tensor to the terms.
-            tensors[param.name] = name if param.kind == "int" or read == _made(graph, arg) else grouped(name, read)
-        return Instance(tensors, sizes, {name: v for name, v in node.attrs if isinstance(v, Fraction)})
+            same = param.kind == "int" or squeezed(read) == squeezed(made(graph, arg))
+            tensors[param.name] = name if same else grouped(name, squeezed(read))
+        return Instance(tensors, kept, sizes, {name: v for name, v in node.attrs if isinstance(v, Fraction)})
 
     def term(self, term: Term) -> Term:
         """An operator's term in the graph's names."""
-        return replace_reads(inline_names(term, self.tensors, self._names(term)), self._attribute)
+        narrow = self._narrow(term)
+        return replace_reads(inline_names(narrow, self.tensors, self._names(narrow)), self._attribute)
 
     def cond(self, cond: Cond) -> Cond:
         """An operator's condition in the graph's names."""
-        return replace_reads_cond(inline_names_cond(cond, self.tensors, self._names(cond)), self._attribute)
+        narrow = self._narrow_cond(cond)
+        return replace_reads_cond(inline_names_cond(narrow, self.tensors, self._names(narrow)), self._attribute)
+
+    def _narrow(self, term: Term) -> Term:
+        """Reads without their indices at axes of extent 1, where SHAPE lets only 0 stand."""
+        if isinstance(term, Read):
+            return Read(term.tensor, self._indices(term.tensor, term.index))
+        return map_children(term, self._narrow, self._narrow_cond)
+
+    def _narrow_cond(self, cond: Cond) -> Cond:
+        if isinstance(cond, BoolRead):
+            return BoolRead(cond.tensor, self._indices(cond.tensor, cond.index))
+        return map_cond(cond, self._narrow, self._narrow_cond)
+
+    def _indices(self, tensor: str, index: tuple[Poly, ...]) -> tuple[Poly, ...]:
+        return tuple(index[k] for k in self.kept[tensor]) if tensor in self.kept else index
 
     def context(self, context: Context, ranges: Mapping[str, Poly]) -> Context:
         """A graph's context inside the ranges of an operator's indices."""

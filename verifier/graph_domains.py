@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gradproof.compiler.dims import Poly
 from gradproof.compiler.graph import Graph, Node, Ref
 from gradproof.compiler.rules import meaning_of
 from gradproof.compiler.show import show
@@ -20,17 +19,15 @@ from gradproof.compiler.terms import (
     Num,
     Read,
     RealCmp,
-    Term,
     both,
-    replace_reads_cond,
-    substitute,
     walk,
 )
 from gradproof.grammar.source import Span
 from gradproof.verifier.domains import Need, residual
-from gradproof.verifier.facts import GraphFacts, Instance, apart, ungrouped, value_name
+from gradproof.verifier.facts import GraphFacts, Instance, ungrouped, value_name
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.signs import ANY, Bounds, Interval, settles
+from gradproof.verifier.together import deeper_cond
 
 DEPTH = 6  # how many nodes deep formulas are put together
 SIZE = 400  # and how large they may become
@@ -107,10 +104,10 @@ def _holds(graph: Graph, node: Node, need: Need, ranges: Ranges, timeout: float)
     for _ in range(DEPTH):
         if _settled(cond, path, context, ranges):
             return True
-        deeper = _put_in(graph, cond), tuple(_put_in(graph, c) for c in path)
-        if deeper == (cond, path) or sum(1 for _ in walk(deeper[0])) > SIZE:
+        below = deeper_cond(graph, cond), tuple(deeper_cond(graph, c) for c in path)
+        if below == (cond, path) or sum(1 for _ in walk(below[0])) > SIZE:
             break
-        cond, path = deeper
+        cond, path = below
     return _solver_holds(cond, path, context, ranges, timeout)
 
 
@@ -119,30 +116,6 @@ def _settled(cond: Cond, path: tuple[Cond, ...], context: Context, ranges: Range
     integers = tuple(c for c in path if isinstance(c, IntCmp))
     inside = Context(context.lower, context.ranges, (*context.facts, *integers))
     return settles(Bounds(inside, ranges.reads, reals), cond)
-
-
-def _put_in(graph: Graph, cond: Cond) -> Cond:
-    """The condition with each read of a computed value replaced by that node's formula."""
-    return replace_reads_cond(cond, lambda read: _formula(graph, read))
-
-
-def _formula(graph: Graph, read: Read) -> Term:
-    if not read.tensor.startswith("v") or not read.tensor[1:].isdigit():
-        return read
-    id_ = int(read.tensor[1:])
-    if id_ < graph.leaves or any(delta.name == read.tensor for delta in graph.delta):
-        return read
-    return entry_of(graph, graph.nodes[id_], read.index)
-
-
-def entry_of(graph: Graph, node: Node, index: tuple[Poly, ...]) -> Term:
-    """One entry of a node's value as a term over its arguments; packs of the reader and of the node must agree."""
-    op = graph.ops[node.op]
-    instance = Instance.of(graph, node)
-    if len(index) != len(op.forward.indices):
-        return Read(value_name(node.id), index)
-    body = instance.term(meaning_of(op))
-    return substitute(body, {apart(n): p for n, p in zip(op.forward.indices, index, strict=True)})
 
 
 def _solver_holds(cond: Cond, path: tuple[Cond, ...], context: Context, ranges: Ranges, timeout: float) -> bool:

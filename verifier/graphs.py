@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 
+from gradproof.compiler.branches import branching
 from gradproof.compiler.claims import Claim, Verdict
 from gradproof.compiler.graph import Graph
 from gradproof.compiler.obligations import claims_of_graph
@@ -13,6 +14,7 @@ from gradproof.verifier import post
 from gradproof.verifier.dense import prove_tape
 from gradproof.verifier.facts import facts_of
 from gradproof.verifier.graph_domains import Ranges, check_domains
+from gradproof.verifier.graph_kinks import check_boundaries
 from gradproof.verifier.graph_shapes import check_shapes
 from gradproof.verifier.operators import ALL_SIZES, Options
 from gradproof.verifier.plans import prove_plan
@@ -39,6 +41,8 @@ def verdicts_of_graph(graph: Graph, options: Options) -> list[Verdict]:
                 found[claim.key] = prove_plan(graph, claim, options.timeout)
             case "DOM":
                 found[claim.key] = _domain(graph, claim, ranges, options)
+            case "KINK":
+                found[claim.key] = _boundaries(graph, claim, ranges, options)
             case "POST":
                 position = len([v for v in found.values() if v.claim.code == "POST"])
                 found[claim.key] = _timed(claim, lambda c, p=position: post.verdict(graph, c, p, ranges, options))
@@ -84,3 +88,18 @@ def _domain(graph: Graph, claim: Claim, ranges: Ranges, options: Options) -> Ver
         return Verdict(claim, "refuted", "replay", scope, seconds, counterexample=found)
     wanted = "; ".join(dict.fromkeys(f"{f.what} at {f.node.name}" for f in failures))
     return Verdict(claim, "unknown", "", ALL_SIZES, seconds, reason=f"not shown: {wanted}")
+
+
+def _boundaries(graph: Graph, claim: Claim, ranges: Ranges, options: Options) -> Verdict:
+    started = perf_counter()
+    failures = check_boundaries(graph, branching(graph), ranges, options)
+    seconds = perf_counter() - started
+    if not failures:
+        return Verdict(claim, "proved", "normal form + z3", ALL_SIZES, seconds)
+    worst = next((f for f in failures if f.counterexample is not None), failures[0])
+    claim = replace(claim, span=worst.node.span)
+    if worst.counterexample is not None:
+        scope = ", ".join(f"{k} = {v}" for k, v in worst.counterexample.dims.items()) or ALL_SIZES
+        return Verdict(claim, "refuted", "replay", scope, seconds, counterexample=worst.counterexample)
+    advice = "write it as one operator with `at`, or detach what is compared"
+    return Verdict(claim, "unknown", "", ALL_SIZES, seconds, reason=f"{worst.node.name}: {worst.reason}; {advice}")

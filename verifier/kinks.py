@@ -45,6 +45,10 @@ class Unsettled(Exception):
     """KINK can't be shown by these means; the reason is the message."""
 
 
+class Unmixed(Unsettled):
+    """The formula is continuous at a transversal tie, and the rule there is no known mixture of its two sides."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tie:
     """One condition's polynomial p, up to the names of bound indices, and the private entry in which it is linear."""
@@ -148,10 +152,13 @@ class _Conditions:
     def prove(self, value: Form, rule: Form, derivative: Form) -> Proof:
         ties = self._ties((value, rule, derivative))
         self._independent(ties)
-        for tie in ties:
-            self._one(tie, value, rule)
-        for kink in self.op.kinks:
-            self._declared(kink.cond, kink.value, rule)
+        try:
+            for tie in ties:
+                self._one(tie, value, rule)
+            for kink in self.op.kinks:
+                self._declared(kink.cond, kink.value, rule)
+        except Unmixed as error:
+            return Proof(False, "", (), str(error), transversal=True)
         return Proof(True, "normal form + z3", tuple(self.notes))
 
     # The conditions and their surfaces
@@ -245,7 +252,7 @@ class _Conditions:
             mixed = plus(scaled(above, weight), scaled(below, 1 - weight))
             if self._zero(plus(at, scaled(mixed, -1))):
                 return
-        raise Unsettled("the value at the tie is no known combination of the values on its two sides")
+        raise Unmixed("the value at the tie is no known combination of the values on its two sides")
 
     def _parts(self, tie: Tie, form: Form) -> tuple[Form, Form, Form]:
         """The part of the form that the tie's condition touches, with p > 0, p = 0 and p < 0, all taken at p = 0."""

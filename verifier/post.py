@@ -6,14 +6,15 @@ from fractions import Fraction
 
 from gradproof.compiler.claims import Claim, Counterexample, Verdict
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.graph import Bound, Graph
-from gradproof.compiler.terms import Cond, Num, Read, RealCmp, Term, negate, replace_reads, size, walk
+from gradproof.compiler.graph import Bound, Graph, Ref
+from gradproof.compiler.terms import Cond, Num, Read, RealCmp, Term, negate, size, walk
 from gradproof.verifier.equality import equal
-from gradproof.verifier.facts import apart, ungrouped, value_name
-from gradproof.verifier.graph_domains import Ranges, entry_of
+from gradproof.verifier.facts import apart, made, value_name, wide
+from gradproof.verifier.graph_domains import Ranges
 from gradproof.verifier.operators import ALL_SIZES, Options
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.signs import Bounds, settles
+from gradproof.verifier.together import deeper
 
 SIZE = 600  # terms in a formula that is put together from nodes
 
@@ -29,10 +30,10 @@ def verdict(graph: Graph, claim: Claim, position: int, ranges: Ranges, options: 
         by = _proved(bound.rel, left, right, context, ranges, options)
         if by:
             return Verdict(claim, "proved", by, ALL_SIZES, 0.0)
-        deeper = _put_in(graph, left), _put_in(graph, right)
-        if deeper == (left, right) or sum(1 for side in deeper for _ in walk(side)) > SIZE:
+        below = deeper(graph, left), deeper(graph, right)
+        if below == (left, right) or sum(1 for side in below for _ in walk(side)) > SIZE:
             break
-        left, right = deeper
+        left, right = below
     found = _search(graph, bound, options)
     if found is not None:
         return Verdict(claim, "refuted", "replay", ALL_SIZES, 0.0, counterexample=found)
@@ -52,14 +53,12 @@ def _sides(graph: Graph, bound: Bound) -> tuple[Term, Term, Context] | None:
         if isinstance(value, Fraction):
             return Num(value)
         node = graph.nodes[int(value)]
-        if node.id < graph.leaves:
-            names, extents = [f"e{k}" for k in range(len(node.type.shape))], node.type.shape
-        else:
-            forward = graph.ops[node.op].forward
-            sizes = {n: Poly.product(e) for n, e in node.sizes} | {n: v for n, v in node.attrs if isinstance(v, Poly)}
-            names, extents = list(forward.indices), tuple(e.substitute(sizes) for e in forward.extents)
+        extents = made(graph, Ref(node.id))
+        names = (
+            graph.ops[node.op].forward.indices if node.id >= graph.leaves else [f"e{k}" for k in range(len(extents))]
+        )
         indices.update({apart(n): e for n, e in zip(names, extents, strict=True)})
-        return Read(value_name(node.id), tuple(Poly.sym(apart(n)) for n in names))
+        return Read(value_name(node.id), tuple(Poly.sym(apart(names[k])) for k in wide(extents)))
 
     # Two values are compared entry by entry only where both have no axes, or one is a number.
     if len(shapes) == 2 and (shapes[0].shape or shapes[1].shape):
@@ -79,19 +78,6 @@ def _proved(rel: str, left: Term, right: Term, context: Context, ranges: Ranges,
         found = equal(left, right, inside, (), options.timeout)
         return found.by if found.proved else ""
     return ""
-
-
-def _put_in(graph: Graph, term: Term) -> Term:
-    def one(read: Read) -> Term:
-        name = read.tensor
-        if name != ungrouped(name) or not name.startswith("v") or not name[1:].isdigit():
-            return read
-        id_ = int(name[1:])
-        if id_ < graph.leaves or any(delta.name == name for delta in graph.delta):
-            return read
-        return entry_of(graph, graph.nodes[id_], read.index)
-
-    return replace_reads(term, one)
 
 
 def _search(graph: Graph, bound: Bound, options: Options) -> Counterexample | None:

@@ -1,0 +1,168 @@
+"""KINK of a graph: where it branches on its own values, the gradient on the boundary is a Clarke subgradient.
+
+The branching node's formula is put together with the conditions that it takes and, as far as is needed, with the nodes
+before it; what is left of the graph are free inputs. On the formula so found, whose derivative by the calculus is what
+the chain rule computes, an operator's KINK is asked: continuity at the boundary, a convex combination of both sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gradproof.compiler.claims import Counterexample
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.graph import Graph, Node
+from gradproof.compiler.ops import Axis, Formula, OpDef, Param
+from gradproof.compiler.rules import Computation, RuleSet, derived_jvp, meaning_of
+from gradproof.compiler.terms import (
+    BoolRead,
+    Cond,
+    IntCmp,
+    Num,
+    Read,
+    RealCmp,
+    Term,
+    tensors,
+    walk,
+)
+from gradproof.verifier.derivatives import Proof
+from gradproof.verifier.facts import Instance, apart, ungrouped, value_name
+from gradproof.verifier.graph_domains import Ranges
+from gradproof.verifier.kinks import prove_kinks
+from gradproof.verifier.operators import Options
+from gradproof.verifier.signs import ANY
+from gradproof.verifier.together import conditions, deeper
+
+LATER = 3  # how many nodes later a branch may become continuous
+DEPTH = 6  # how many nodes deep formulas are put together
+SIZE = 400  # and how large they may become
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """A branching node whose boundary is not settled: why, and a point where it goes wrong."""
+
+    node: Node
+    reason: str
+    counterexample: Counterexample | None
+
+
+def check_boundaries(graph: Graph, nodes: tuple[int, ...], ranges: Ranges, options: Options) -> list[Boundary]:
+    """The branching nodes that are not shown to use a Clarke subgradient (nothing: KINK is proved).
+
+    A branch that is not continuous by itself may be so where it is used (`where(x > 0, 1, 0) * x`): a node that is no
+    result of the graph is settled too where all its consumers are, with the node's formula put in.
+    """
+    consumers: dict[int, list[int]] = {}
+    for node in graph.inner:
+        for parent in dict.fromkeys(node.parents):
+            consumers.setdefault(parent, []).append(node.id)
+    failures: list[Boundary] = []
+    for id_ in nodes:
+        op, proof = _attempt(graph, graph.nodes[id_], ranges, options)
+        if not proof.proved and not _settled_later(graph, id_, consumers, ranges, options, LATER):
+            found = _hunt(graph, op, proof, options) if id_ in graph.outputs else None
+            failures.append(Boundary(graph.nodes[id_], proof.reason, found))
+    return failures
+
+
+def _settled_later(
+    graph: Graph, id_: int, consumers: dict[int, list[int]], ranges: Ranges, options: Options, steps: int
+) -> bool:
+    if steps == 0 or id_ in graph.outputs:
+        return False
+    for user in consumers.get(id_, []):
+        node = graph.nodes[user]
+        if node.type.kind != "real":
+            continue  # a condition on the branch: what it chooses is a branching node of its own
+        if not _attempt(graph, node, ranges, options, through=id_)[1].proved and not _settled_later(
+            graph, user, consumers, ranges, options, steps - 1
+        ):
+            return False
+    return True
+
+
+def _attempt(
+    graph: Graph, node: Node, ranges: Ranges, options: Options, through: int | None = None
+) -> tuple[OpDef, Proof]:
+    """KINK of the node's formula, put together deeper and deeper; `through` must have been put in."""
+    body = conditions(graph, Instance.of(graph, node).term(meaning_of(graph.ops[node.op])))
+    for _ in range(DEPTH):
+        op = _operator(graph, node, body, ranges)
+        proof = prove_kinks(op, _rules(op), options.timeout)
+        if proof.proved and (through is None or value_name(through) not in map(ungrouped, tensors(body))):
+            break
+        proof = replace(proof, proved=False)
+        below = deeper(graph, body, constants=False)
+        if below == body or sum(1 for _ in walk(below)) > SIZE:
+            break
+        body = below
+    return op, proof
+
+
+def _operator(graph: Graph, node: Node, body: Term, ranges: Ranges) -> OpDef:
+    """The formula as an operator of what it reads."""
+    forward = graph.ops[node.op].forward
+    instance = Instance.of(graph, node)
+    indices = tuple(apart(n) for n in forward.indices)
+    extents = tuple(instance.extent(e) for e in forward.extents)
+    inside = dict(zip(indices, extents, strict=True))
+    params: dict[str, Param] = {}
+    domain: list[Cond] = []
+    for read in walk(body):
+        if isinstance(read, Read | BoolRead) and read.tensor not in params:
+            axes = tuple(Axis(inside.get(p.as_symbol or "", Poly.sym(f"n{k}`"))) for k, p in enumerate(read.index))
+            kind = "bool" if isinstance(read, BoolRead) else "real"
+            params[read.tensor] = Param(read.tensor, kind, axes, const=not _varies(graph, read.tensor))
+            domain += _range_facts(read, ranges) if isinstance(read, Read) else []
+    lower = tuple(IntCmp(">=", Poly.sym(s) - low) for s, low in ranges.facts.context.lower.items())
+    output = Param("y", "real", tuple(map(Axis, extents)))
+    formula = Formula("y", indices, extents, body, node.span)
+    return OpDef(node.name, (), tuple(params.values()), output, formula, node.span, lower, tuple(domain))
+
+
+def _varies(graph: Graph, name: str) -> bool:
+    """Whether a value depends on Γ other than through `const` inputs; inputs of Δ never do."""
+    base = ungrouped(name)
+    if any(d.name == base for d in graph.delta) or not base[1:].isdigit():
+        return False
+    id_ = int(base[1:])
+    if id_ < graph.leaves:
+        return True
+    return not all(p.const or p.kind != "real" for p in graph.ops[graph.nodes[id_].op].params)
+
+
+def _range_facts(read: Read, ranges: Ranges) -> list[Cond]:
+    known = ranges.reads.get(ungrouped(read.tensor), ANY)
+    out: list[Cond] = []
+    if known.low is not None:
+        out.append(RealCmp("<" if known.low_open else "<=", Num(known.low), read))
+    if known.high is not None:
+        out.append(RealCmp("<" if known.high_open else "<=", read, Num(known.high)))
+    return out
+
+
+def _rules(op: OpDef) -> RuleSet:
+    jvp = Formula("y", op.forward.indices, op.forward.extents, derived_jvp(op), op.span)
+    return RuleSet(op, Computation((), op.forward), Computation((), jvp), ())
+
+
+def _hunt(graph: Graph, op: OpDef, proof: Proof, options: Options) -> Counterexample | None:
+    """A point of the graph's inputs where a result's derivative leaves Clarke's bounds.
+
+    Only where the result is put together from inputs alone: values in between can't take any value they like.
+    """
+    from gradproof.verifier.refute import Search
+
+    inputs = {value_name(leaf.id): leaf.name for leaf in graph.gamma} | {d.name: d.name for d in graph.delta}
+    if not proof.transversal or any(p.name not in inputs for p in op.params):
+        return None
+    found = Search(op, _rules(op), options.search, options.seed).kink()
+    if found is None:
+        return None
+    expected, got = found.expected, found.got
+    for name, own in inputs.items():
+        expected, got = expected.replace(f"d{name}[", f"d{own}["), got.replace(f"d{name}[", f"d{own}[")
+    named = {inputs.get(name, name): value for name, value in found.values.items()}
+    note = f"the formula of {op.name} in the graph's inputs"
+    return replace(found, values=named, expected=expected, got=got, note=note)

@@ -1,0 +1,86 @@
+"""A graph's nodes put together: a value's formula in terms of the values before it and of the conditions it takes."""
+
+from __future__ import annotations
+
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.graph import Graph, Node, Ref
+from gradproof.compiler.rules import meaning_of
+from gradproof.compiler.terms import (
+    BoolRead,
+    Cond,
+    Read,
+    Term,
+    map_children,
+    map_cond,
+    replace_reads,
+    replace_reads_cond,
+    substitute,
+    substitute_cond,
+)
+from gradproof.verifier.facts import Instance, apart, made, wide
+
+
+def producer(graph: Graph, name: str) -> Node | None:
+    """The node whose value, grouped as it is made, has this name in terms; None for inputs and other groupings."""
+    if not name.startswith("v") or not name[1:].isdigit() or any(delta.name == name for delta in graph.delta):
+        return None
+    id_ = int(name[1:])
+    return graph.nodes[id_] if graph.leaves <= id_ < len(graph.nodes) else None
+
+
+def entry_of(graph: Graph, node: Node, index: tuple[Poly, ...]) -> Term | None:
+    """One entry of a real node's value as a term over its arguments."""
+    op = graph.ops[node.op]
+    names = _positions(graph, node, index)
+    if names is None or isinstance(op.forward.body, Cond):
+        return None
+    return substitute(Instance.of(graph, node).term(meaning_of(op)), names)
+
+
+def _positions(graph: Graph, node: Node, index: tuple[Poly, ...]) -> dict[str, Poly] | None:
+    """What the indices of the node's formula are at a position that leaves out axes of extent 1."""
+    indices = graph.ops[node.op].forward.indices
+    kept = wide(made(graph, Ref(node.id)))
+    if len(kept) != len(index):
+        return None
+    given = dict(zip(kept, index, strict=True))
+    return {apart(name): given.get(k, Poly.of(0)) for k, name in enumerate(indices)}
+
+
+def deeper(graph: Graph, term: Term, constants: bool = True) -> Term:
+    """The term with every computed value that it reads replaced by its node's formula, conditions put in.
+
+    With `constants` false, nodes that cut the derivative (`const` inputs) stay as they are.
+    """
+    return conditions(graph, replace_reads(term, lambda read: _formula(graph, read, constants)))
+
+
+def deeper_cond(graph: Graph, cond: Cond) -> Cond:
+    """`deeper`, for conditions."""
+    return conditions_of(graph, replace_reads_cond(cond, lambda read: _formula(graph, read, True)))
+
+
+def _formula(graph: Graph, read: Read, constants: bool) -> Term:
+    node = producer(graph, read.tensor)
+    if node is None or not (constants or all(not p.const for p in graph.ops[node.op].params)):
+        return read
+    return entry_of(graph, node, read.index) or read
+
+
+def conditions(graph: Graph, term: Term) -> Term:
+    """The term with every computed condition that it reads replaced by what it says."""
+    return map_children(term, lambda t: conditions(graph, t), lambda c: conditions_of(graph, c))
+
+
+def conditions_of(graph: Graph, cond: Cond) -> Cond:
+    """`conditions`, for conditions."""
+    if not isinstance(cond, BoolRead):
+        return map_cond(cond, lambda t: conditions(graph, t), lambda c: conditions_of(graph, c))
+    node = producer(graph, cond.tensor)
+    if node is None:
+        return cond
+    forward = graph.ops[node.op].forward
+    names = _positions(graph, node, cond.index)
+    if not isinstance(forward.body, Cond) or names is None:
+        return cond
+    return conditions_of(graph, substitute_cond(Instance.of(graph, node).cond(forward.body), names))
