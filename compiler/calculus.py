@@ -153,11 +153,11 @@ def _require(
             if kind in ("max", "min"):
                 out.append(Requirement(inner, path, guard, f"{kind} of nothing", exists=True))
             _require(body, inner, path if guard == TRUE else (*path, guard), out)
-        case And(args) | Or(args):
+        case And() | Or():
             # Read from left to right: a later part is reached where the earlier ones have not decided.
-            for arg in args:
-                _require(arg, binders, path, out)
-                path = (*path, arg if isinstance(node, And) else negate(arg))
+            for part in node.args:
+                _require(part, binders, path, out)
+                path = (*path, part if isinstance(node, And) else negate(part))
         case _:
             for child in children(node):
                 _require(child, binders, path, out)

@@ -174,7 +174,7 @@ def size(poly: Poly | int) -> Term:
 
 def add(*terms: Term) -> Term:
     """The sum, flattened, constants folded."""
-    constant, rest = Fraction(0), []
+    constant, rest = Fraction(0), list[Term]()
     stack = list(reversed(terms))
     while stack:
         match stack.pop():
@@ -191,7 +191,7 @@ def add(*terms: Term) -> Term:
 
 def mul(*terms: Term) -> Term:
     """The product, flattened, constants folded; 0 wins over everything (definedness is tracked apart)."""
-    constant, rest = Fraction(1), []
+    constant, rest = Fraction(1), list[Term]()
     stack = list(reversed(terms))
     while stack:
         match stack.pop():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 
 from gradproof.compiler.branches import branching
@@ -45,7 +46,7 @@ def verdicts_of_graph(graph: Graph, options: Options) -> list[Verdict]:
                 found[claim.key] = _boundaries(graph, claim, ranges, options)
             case "POST":
                 position = len([v for v in found.values() if v.claim.code == "POST"])
-                found[claim.key] = _timed(claim, lambda c, p=position: post.verdict(graph, c, p, ranges, options))
+                found[claim.key] = _timed(partial(post.verdict, graph, claim, position, ranges, options))
     return [found[c.key] for c in claims]
 
 
@@ -53,9 +54,9 @@ def _waiting(claim: Claim) -> Verdict:
     return Verdict(claim, "unknown", "", ALL_SIZES, 0.0, reason="the graph's shapes are not proved")
 
 
-def _timed(claim: Claim, settle: Callable[[Claim], Verdict]) -> Verdict:
+def _timed(settle: Callable[[], Verdict]) -> Verdict:
     started = perf_counter()
-    verdict = settle(claim)
+    verdict = settle()
     return replace(verdict, seconds=perf_counter() - started)
 
 

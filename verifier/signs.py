@@ -285,6 +285,7 @@ class Bounds:
 
 def _counts_winners(term: Reduce) -> bool:
     """Whether the sum counts the entries that attain an optimum: where that is defined, there is at least one."""
+    conds: tuple[Cond, ...]
     match term.body:
         case Select(cond, then, other) if then == ONE and other == ZERO:
             conds = (cond, term.guard)
