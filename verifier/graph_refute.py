@@ -19,8 +19,8 @@ from gradproof.compiler.graph import Bound, Graph, TensorType
 from gradproof.runtime.scalars import scalars
 from gradproof.runtime.semantics import array_tape
 from gradproof.runtime.tape import Values
+from gradproof.verifier.certain import above, differs
 from gradproof.verifier.operators import Options
-from gradproof.verifier.refute import above, differs
 
 ENTRIES = 20_000  # entries of one run, at most: exact scalars are slow
 SIMPLE = (*map(Fraction, (0, 1, -1, 2, -2)), Fraction(1, 2), Fraction(-1, 2))

@@ -104,7 +104,7 @@ def _domain(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
 
 def _not_linear(op: OpDef, claim: Claim, error: NotLinear) -> Verdict:
     """A written rule that is not linear in its (co)tangent is no derivative: g = 0 and g = 1 already tell."""
-    from gradproof.verifier.refute import nonlinear
+    from gradproof.verifier.nonlinear import nonlinear
 
     found = nonlinear(op)
     if found is not None:

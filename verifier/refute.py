@@ -3,7 +3,7 @@
 What is expected comes from the denotation of the calculus's derivative, entry by entry; what is got comes from the
 kernel that would run, over exact rationals or, where a function is irrational, over rigorous intervals. A refutation
 needs the two to differ for certain: intervals that overlap, a tie that can't be decided, or a point outside the domain
-refute nothing.
+refute nothing. At a tie what is got must lie outside of everything that the sides of the tie allow (ties.py).
 """
 
 from __future__ import annotations
@@ -14,63 +14,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from gradproof.compiler.claims import Counterexample
-from gradproof.compiler.denote import Intervals, Irrational, Rationals, Undecided, Undefined, evaluate
+from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Undecided, Undefined, evaluate, holds
 from gradproof.compiler.lower import kernel_of
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, OpDef, Param
-from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of, unfolded
-from gradproof.compiler.terms import Cond, Term
+from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of
+from gradproof.compiler.terms import Cond, Term, free_symbols
 from gradproof.runtime.interpret import run_kernel
 from gradproof.runtime.scalars import scalars
+from gradproof.verifier.certain import beyond, differs, dot, hull, shown
+from gradproof.verifier.ties import sides
 from gradproof.verifier.witness import Entries, Point, in_domain, points_of, sizes_of
 
-TIES = 64  # at most so many ways to decide the ties at one point
-
-
-class _Oracle:
-    """Decides ties by a list of choices, and asks for more than there are by raising nothing: it answers True first."""
-
-    def __init__(self) -> None:
-        self.choices: list[bool] = []
-        self.asked = 0
-
-    def decide(self) -> bool:
-        if self.asked == len(self.choices):
-            self.choices.append(True)
-        answer = self.choices[self.asked]
-        self.asked += 1
-        return answer
-
-    def advance(self) -> bool:
-        """The next list of choices; False after the last."""
-        self.choices = self.choices[: self.asked]
-        self.asked = 0
-        while self.choices and not self.choices[-1]:
-            self.choices.pop()
-        if not self.choices:
-            return False
-        self.choices[-1] = False
-        return True
-
-
-class _TieRationals(Rationals):
-    def __init__(self, oracle: _Oracle) -> None:
-        self.oracle = oracle
-
-    def compare(self, rel: str, a: Fraction, b: Fraction) -> bool:
-        return self.oracle.decide() if a == b else super().compare(rel, a, b)
-
-
-class _TieIntervals(Intervals):
-    def __init__(self, oracle: _Oracle) -> None:
-        super().__init__()
-        self.oracle = oracle
-
-    def compare(self, rel: str, a: Any, b: Any) -> bool:
-        return self.oracle.decide() if a == b else super().compare(rel, a, b)
+Test: TypeAlias = Callable[[Point, str], Counterexample | None]
+Tangents: TypeAlias = dict[str, Entries]
+SEED, TURNS = 2, 3  # after so many points in a row without a rational value, only intervals are tried
 
 
 @dataclass(slots=True)
@@ -81,6 +42,7 @@ class Search:
     rules: RuleSet
     seconds: float = 3.0
     seed: int = 0
+    irrational: int = 0  # points in a row at which rationals were not enough
 
     def points(self) -> Iterator[Point]:
         """Points of small sizes, until the time is over; at least one of every size."""
@@ -97,88 +59,91 @@ class Search:
 
     def vjp(self, param: Param) -> Counterexample | None:
         """A point where the vjp that runs is not the derivative's transpose."""
-        for point in self.points():
-            found = self._attempt(point, lambda p, kind: self._vjp_at(p, param, kind))
-            if found is not None:
-                return self._small(found, param, point, lambda p, kind: self._vjp_at(p, param, kind))
-        return None
+        return self._first(lambda point, kind: self.vjp_at(point, param, kind))
 
     def jvp(self) -> Counterexample | None:
         """A point where the jvp that runs is not the derivative, or at a tie outside of the Clarke subdifferential."""
-        for point in self.points():
-            for param in self.op.differentiable:
-                found = self._attempt(point, lambda p, kind, q=param: self._jvp_at(p, q, kind))
-                if found is not None:
-                    return found
-        return None
+        return self._first(self.jvp_at)
 
     def kink(self) -> Counterexample | None:
-        """A tie where the derivative used lies outside of the Clarke subdifferential."""
-        for point in self.points():
-            found = self._attempt(point, self._kink_at)
-            if found is not None:
-                return found
-        return None
+        """A tie where the derivative used is no Clarke subgradient, or not the declared one."""
+        return self._first(lambda point, kind: self.jvp_at(point, kind) or self.declared_at(point, kind))
 
     def runs(self) -> Counterexample | None:
         """A point where what runs has another value than the meaning."""
-        for point in self.points():
-            found = self._attempt(point, self._runs_at)
-            if found is not None:
-                return found
-        return None
+        return self._first(self.runs_at)
 
     def undefined(self) -> Counterexample | None:
-        """A point where a rule has no value although the formula is differentiable."""
+        """A point where a rule has no value although the formula has, and a derivative or subgradients too."""
+        return self._first(self.undefined_at)
+
+    def _first(self, test: Test) -> Counterexample | None:
         for point in self.points():
-            found = self._attempt(point, self._undefined_at)
+            found = self.attempt(point, test)
             if found is not None:
-                return found
+                return self._small(found, point, test)
         return None
 
-    def _attempt(self, point: Point, test: Callable[[Point, str], Any]) -> Counterexample | None:
-        """Run a test over rationals, or over intervals where those are not enough."""
-        for kind in ("rational", "interval"):
+    def attempt(self, point: Point, test: Test) -> Counterexample | None:
+        """Run a test over rationals, or over intervals where those are not enough; None where neither can tell."""
+        try:
+            return self.conclude(point, test)
+        except (Undefined, Undecided, Irrational, ZeroDivisionError):
+            return None
+
+    def conclude(self, point: Point, test: Test) -> Counterexample | None:
+        """`attempt`, but a point that can't tell raises: None means that the claim holds there."""
+        if self.irrational < TURNS:
             try:
-                found: Counterexample | None = test(point, kind)
+                found = test(point, "rational")
+                self.irrational = 0
                 return found
             except Irrational:
-                continue
-            except (Undefined, Undecided, ZeroDivisionError):
-                return None
-        return None
+                self.irrational += 1
+        return test(point, "interval")
 
     # One point
 
-    def _vjp_at(self, point: Point, param: Param, kind: str) -> Counterexample | None:
+    def vjp_at(self, point: Point, param: Param, kind: str) -> Counterexample | None:
+        """The vjp that runs against the transpose of the derivative."""
+        outcomes = self.expected_vjp(point, param, kind)
         try:
             got = self.run(point, "vjp", param.name, kind)
         except Undefined as error:
-            return self._valueless(point, param, kind, error)
-        outcomes = self.expected_vjp(point, param, kind)
+            return self._valueless(point, f"vjp {param.name}", outcomes, error)
         if len(outcomes) == 1:
             for index, value in got.items():
                 if differs(value, outcomes[0][index]):
                     where = f"vjp {param.name}{list(index)}"
-                    return self._report(point, (COTANGENT,), where, outcomes[0][index], value)
+                    return self.report(point, (COTANGENT,), where, outcomes[0][index], value)
             return None
         # At a tie any convex combination would do for one output entry: compare with the extremes, a direction each.
-        return self._outside(point, param, got, outcomes)
+        ((entry, _),) = _busy(point).items()
+        found = self._outside(point, param, got, outcomes) if self._continuous(point, entry, kind) else None
+        return found or self._unpaired(point, param, got, kind)
 
     def _outside(self, point: Point, param: Param, got: Entries, outcomes: list[Entries]) -> Counterexample | None:
-        busy = [k for k, v in point.tensors[COTANGENT].items() if v != 0]
-        if len(busy) > 1:
-            return None
-        for direction in self._directions(got.keys()):
-            along = _dot(got, direction)
-            values = [_dot(o, direction) for o in outcomes]
-            if all(above(along, v) for v in values) or all(above(v, along) for v in values):
-                shown = " + ".join(f"({w})*vjp {param.name}{list(k)}" for k, w in direction.items() if w)
-                bounds = f"between {_shown(_least(values))} and {_shown(_greatest(values))} (a tie: Clarke's bounds)"
-                return self._report(point, (COTANGENT,), shown, bounds, along)
+        for direction in self._weights(got.keys()):
+            along = dot(got, direction)
+            values = [dot(o, direction) for o in outcomes]
+            if beyond(along, values):
+                where = " + ".join(f"({w})*vjp {param.name}{list(k)}" for k, w in direction.items() if w)
+                return self.report(point, (COTANGENT,), where, hull(values), along)
         return None
 
-    def _directions(self, keys: Any) -> Iterator[dict[tuple[int, ...], Fraction]]:
+    def _unpaired(self, point: Point, param: Param, vjp: Entries, kind: str) -> Counterexample | None:
+        """At a tie the two rules that run must still take the same value: <jvp, g> = <dx, vjp>."""
+        for direction in self._weights(vjp.keys()):
+            tangents = {**self._still(point), TANGENT + param.name: direction}
+            left = dot(self.run(point, "jvp", "", kind, tangents), point.tensors[COTANGENT])
+            right = dot(vjp, direction)
+            if differs(left, right):
+                along = shown_direction({TANGENT + param.name: direction})
+                where = f"<d{param.name}, vjp {param.name}> for {along}"
+                return self.report(point, (COTANGENT,), where, f"<jvp, g> = {shown(left)}", right)
+        return None
+
+    def _weights(self, keys: Any) -> Iterator[Entries]:
         keys = list(keys)
         yield dict.fromkeys(keys, Fraction(1))
         for one in keys:
@@ -187,82 +152,98 @@ class Search:
         for _ in range(6):
             yield {k: Fraction(rng.randint(-2, 2)) for k in keys}
 
-    def _jvp_at(self, point: Point, param: Param, kind: str) -> Counterexample | None:
-        for index in point.tensors[param.name]:
-            tangents = self._tangents(point, param, index)
-            got = self.run(point, "jvp", "", kind, tangents)
+    def jvp_at(self, point: Point, kind: str) -> Counterexample | None:
+        """The jvp that runs against the derivative, along one direction and the other."""
+        for tangents in self.directions(point):
+            try:
+                got = self.run(point, "jvp", "", kind, tangents)
+            except Undefined:
+                return None  # DOM's business
             for entry, value in got.items():
                 values = self.outcomes(point, derived_jvp(self.op), entry, kind, tangents)
-                if not values:
-                    continue
-                if all(above(value, v) for v in values) or all(above(v, value) for v in values):
-                    where = f"jvp{list(entry)} along d{param.name}{list(index)} = 1"
-                    expected: Any = values[0]
-                    if len(values) > 1:
-                        expected = f"between {_shown(_least(values))} and {_shown(_greatest(values))} (a tie)"
-                    return self._report(point, (), where, expected, value)
+                if beyond(value, values) and self._continuous(point, entry, kind):
+                    where = f"jvp{list(entry)} along {shown_direction(tangents)}"
+                    return self.report(point, (), where, hull(values), value)
         return None
 
-    def _kink_at(self, point: Point, kind: str) -> Counterexample | None:
-        """The jvp along each direction, at a tie, against the extremes; and against declared values."""
-        for direction in self._joint_directions(point):
-            got = self.run(point, "jvp", "", kind, direction)
-            for entry, value in got.items():
-                values = self.outcomes(point, derived_jvp(self.op), entry, kind, direction)
-                if values and (all(above(value, v) for v in values) or all(above(v, value) for v in values)):
-                    along = ", ".join(f"{n}{list(k)} = {v}" for n, t in direction.items() for k, v in t.items() if v)
-                    bounds = f"between {_shown(_least(values))} and {_shown(_greatest(values))} (Clarke's bounds)"
-                    return self._report(point, (), f"jvp{list(entry)} along {along}", bounds, value)
+    def _continuous(self, point: Point, entry: tuple[int, ...], kind: str) -> bool:
+        """Whether the meaning has one value at the point and on all sides of its ties: a jump has no derivative."""
+        own = self.value(point, entry, kind)
+        return not any(differs(own, other) for other in self.outcomes(point, meaning_of(self.op), entry, kind, {}))
+
+    def declared_at(self, point: Point, kind: str) -> Counterexample | None:
+        """The value at a declared kink, entry by entry, against the declared coefficient."""
+        for entry, wanted in self.declared(point, kind):
+            for param in self.op.differentiable:
+                tangents = self._along(point, param, entry)
+                got = self.run(point, "jvp", "", kind, tangents)[entry]
+                if differs(got, wanted):
+                    where = f"jvp{list(entry)} along {shown_direction(tangents)}"
+                    return self.report(point, (), where, f"{shown(wanted)} (declared)", got)
         return None
 
-    def _joint_directions(self, point: Point) -> Iterator[dict[str, Entries]]:
+    def declared(self, point: Point, kind: str) -> Iterator[tuple[tuple[int, ...], Any]]:
+        """The entries at a declared kink, with the coefficient declared there."""
+        field = Rationals() if kind == "rational" else Intervals()
+        for kink in self.op.kinks:
+            for entry in self.indices(point) if self._entrywise(kink.cond) else ():
+                env = self.env(point, kind, entry)
+                if holds(kink.cond, env, field) is True:
+                    yield entry, evaluate(kink.value, env, field)
+
+    def _entrywise(self, cond: Cond) -> bool:
+        """Whether a declared kink speaks of one entry of the output and the same entry of each input."""
+        known = {*self.op.forward.indices, *self.op.sizes, *self.op.int_attrs}
+        same = all(extents(p) == self.op.forward.extents for p in self.op.differentiable)
+        return same and free_symbols(cond) <= known
+
+    def directions(self, point: Point) -> Iterator[Tangents]:
+        """Tangents of all inputs at once, then of one entry alone."""
         names = [TANGENT + p.name for p in self.op.differentiable]
         keys = [(n, k) for n in names for k in point.tensors[n[len(TANGENT) :]]]
-        yield {n: {k: Fraction(1) for m, k in keys if m == n} for n in names}
+        rng = random.Random(self.seed + 1)
+        for low, high in ((1, 1), (SEED, SEED), (-2, 3), (-3, 2)):
+            values = {key: Fraction(rng.randint(low, high)) for key in keys}
+            yield {n: {k: values[n, k] for m, k in keys if m == n} for n in names}
         for chosen in keys[:12]:
             yield {n: {k: Fraction((n, k) == chosen) for m, k in keys if m == n} for n in names}
-        rng = random.Random(self.seed + 1)
-        for _ in range(4):
-            yield {n: {k: Fraction(rng.randint(-2, 2)) for m, k in keys if m == n} for n in names}
 
-    def _runs_at(self, point: Point, kind: str) -> Counterexample | None:
+    def runs_at(self, point: Point, kind: str) -> Counterexample | None:
+        """What runs against the meaning."""
         got = self.run(point, "forward", "", kind)
         for index, value in got.items():
             expected = self.value(point, index, kind)
             if differs(value, expected):
-                return self._report(point, (), f"{OUTPUT}{list(index)}", expected, value)
+                return self.report(point, (), f"{OUTPUT}{list(index)}", expected, value)
         return None
 
-    def _undefined_at(self, point: Point, kind: str) -> Counterexample | None:
+    def undefined_at(self, point: Point, kind: str) -> Counterexample | None:
+        """Whether what runs has a value where the meaning has one, and the rules where there is a derivative."""
         values = {index: self.value(point, index, kind) for index in self.indices(point)}
         try:
             self.run(point, "forward", "", kind)
         except Undefined as error:
-            shown = ", ".join(map(_shown, values.values()))
-            return self._report(point, (), OUTPUT, f"[{shown}]", f"undefined: {error}")
+            expected = ", ".join(map(shown, values.values()))
+            return self.report(point, (), OUTPUT, f"[{expected}]", f"undefined: {error}")
         for param in self.op.differentiable:
             try:
+                outcomes = self.expected_vjp(point, param, kind)
+            except (Undefined, Undecided):
+                continue
+            try:
                 self.run(point, "vjp", param.name, kind)
-                self.run(point, "jvp", "", kind, self._tangents(point, param, None))
             except Undefined as error:
-                found = self._valueless(point, param, kind, error)
-                if found is not None:
-                    return found
+                return self._valueless(point, f"vjp {param.name}", outcomes, error)
+            try:
+                self.run(point, "jvp", "", kind, self._along(point, param, None))
+            except Undefined as error:
+                return self.report(point, (), f"jvp along d{param.name} = 1", "a value", f"undefined: {error}")
         return None
 
-    def _valueless(self, point: Point, param: Param, kind: str, error: Undefined) -> Counterexample | None:
-        """A rule has no value: refuted where the formula is differentiable."""
-        if not self._smooth(point, param, kind):
-            return None
-        expected = ", ".join(_shown(v) for v in self.expected_vjp(point, param, kind)[0].values())
-        return self._report(point, (COTANGENT,), f"vjp {param.name}", f"[{expected}]", f"undefined: {error}")
-
-    def _smooth(self, point: Point, param: Param, kind: str) -> bool:
-        """Whether the calculus's derivative has one value at the point, in every direction of this input."""
-        try:
-            return len(self.expected_vjp(point, param, kind)) == 1
-        except Undefined:
-            return False
+    def _valueless(self, point: Point, where: str, outcomes: list[Entries], error: Undefined) -> Counterexample:
+        """A rule without a value although the formula has a derivative there, or subgradients."""
+        expected = ", ".join(shown(v) for v in outcomes[0].values())
+        return self.report(point, (COTANGENT,), where, f"[{expected}]", f"undefined: {error}")
 
     # Values
 
@@ -273,93 +254,58 @@ class Search:
     def value(self, point: Point, index: tuple[int, ...], kind: str) -> Any:
         """The meaning of one output entry."""
         field = Rationals() if kind == "rational" else Intervals()
-        env = point.env(None if kind == "rational" else field.num)
-        for name, position in zip(self.op.forward.indices, index, strict=True):
-            env = env.bind(name, position)
-        return evaluate(meaning_of(self.op), env, field)
+        return evaluate(meaning_of(self.op), self.env(point, kind, index), field)
 
-    def outcomes(
-        self, point: Point, term: Term, index: tuple[int, ...], kind: str, tangents: dict[str, Entries]
-    ) -> list[Any]:
-        """The term's value at an output entry for every way to decide ties; inconsistent ways are harmless extras."""
-        oracle = _Oracle()
-        field: Any = _TieRationals(oracle) if kind == "rational" else _TieIntervals(oracle)
-        point = Point(self.op, point.sizes, {**point.tensors, **tangents}, point.shapes)
-        env = point.env(None if kind == "rational" else field.num)
-        for name, position in zip(self.op.forward.indices, index, strict=True):
+    def env(self, point: Point, kind: str, entry: tuple[int, ...], tangents: Tangents | None = None) -> Env:
+        """The point, at one output entry, with tangents."""
+        moved = Point(self.op, point.sizes, {**point.tensors, **(tangents or {})}, point.shapes)
+        env = moved.env(None if kind == "rational" else Intervals().num)
+        for name, position in zip(self.op.forward.indices, entry, strict=True):
             env = env.bind(name, position)
-        values: list[Any] = []
-        undefined: Undefined | None = None
-        for _ in range(TIES + 1):
-            try:
-                value = evaluate(term, env, field)
-                if not any(value == v for v in values):
-                    values.append(value)
-            except Undefined as error:
-                undefined = error
-            if not oracle.advance():
-                break
-        else:
-            raise Undecided("too many ties at one point")
-        if not values and undefined is not None:
-            raise undefined
-        return values
+        return env
+
+    def outcomes(self, point: Point, term: Term, entry: tuple[int, ...], kind: str, tangents: Tangents) -> list[Any]:
+        """The term's value at an output entry on every side of the ties there."""
+        env = self.env(point, kind, entry, tangents)
+        return list(sides(lambda value: value(term, env), kind, self._varying))
+
+    @property
+    def _varying(self) -> frozenset[str]:
+        return frozenset(p.name for p in self.op.differentiable)
 
     def expected_vjp(self, point: Point, param: Param, kind: str) -> list[Entries]:
-        """The transpose of the calculus's derivative at the point: one table, or one for each way to decide ties."""
+        """The transpose of the calculus's derivative at the point: one table for each side of the ties there."""
         term = derived_jvp(self.op, (param,))
-        columns: dict[tuple[int, ...], list[Any]] = {}
-        busy = [k for k in self.indices(point) if point.tensors[COTANGENT][k] != 0]
-        for index in point.tensors[param.name]:
-            tangents = self._tangents(point, param, index)
-            total: list[Any] = [None]
-            for entry in busy:
-                values = self.outcomes(point, term, entry, kind, tangents)
-                weight = point.tensors[COTANGENT][entry]
-                if kind != "rational":
-                    weight = Intervals().num(weight)
-                if len(values) > 1 and len(busy) > 1:
-                    raise Undecided("a tie under several cotangents")
-                total = [v * weight if t is None else t + v * weight for t in total for v in values]
-            columns[index] = [Fraction(0) if t is None else t for t in total]
-        if all(len(c) == 1 for c in columns.values()):
-            return [{k: c[0] for k, c in columns.items()}]
-        return self._vertices(point, term, param, busy[0], kind)
-
-    def _vertices(self, point: Point, term: Term, param: Param, entry: tuple[int, ...], kind: str) -> list[Entries]:
-        """The gradient of one output entry for every way to decide the ties, the same way in all directions."""
-        oracle = _Oracle()
-        field: Any = _TieRationals(oracle) if kind == "rational" else _TieIntervals(oracle)
-        weight = point.tensors[COTANGENT][entry]
-        weight = weight if kind == "rational" else Intervals().num(weight)
-        out: list[Entries] = []
-        for _ in range(TIES + 1):
-            table: Entries = {}
-            try:
-                for index in point.tensors[param.name]:
-                    oracle.asked = 0
-                    tensors = {**point.tensors, **self._tangents(point, param, index)}
-                    env = Point(self.op, point.sizes, tensors, point.shapes).env(
-                        None if kind == "rational" else field.num
-                    )
-                    for name, position in zip(self.op.forward.indices, entry, strict=True):
-                        env = env.bind(name, position)
-                    table[index] = evaluate(term, env, field) * weight
-                out.append(table)
-            except Undefined:
-                pass
-            if not oracle.advance():
-                return out
-        raise Undecided("too many ties at one point")
-
-    def _tangents(self, point: Point, param: Param, index: tuple[int, ...] | None) -> dict[str, Entries]:
-        """The tangents that are 0 but for one entry of one input (all of it where index is None)."""
-        return {
-            TANGENT + p.name: {k: Fraction(p.name == param.name and index in (None, k)) for k in point.tensors[p.name]}
-            for p in self.op.differentiable
+        busy = _busy(point)
+        weight = {k: v if kind == "rational" else Intervals().num(v) for k, v in busy.items()}
+        envs = {
+            (index, entry): self.env(point, kind, entry, self._along(point, param, index))
+            for index in point.tensors[param.name]
+            for entry in busy
         }
 
-    def run(self, point: Point, mode: str, name: str, kind: str, tangents: dict[str, Entries] | None = None) -> Entries:
+        def column(value: Callable[[Term, Env], Any]) -> Entries:
+            table: Entries = dict.fromkeys(point.tensors[param.name], Fraction(0))
+            for (index, entry), env in envs.items():
+                part = value(term, env) * weight[entry]
+                table[index] = part if table[index] == 0 else table[index] + part
+            return table
+
+        found = list(sides(column, kind, self._varying))
+        if len(found) > 1 and len(busy) > 1:
+            # Each output entry may take a subgradient of its own; their sum need not be one of the sum.
+            raise Undecided("a tie under several cotangents")
+        return found
+
+    def _still(self, point: Point) -> Tangents:
+        return {TANGENT + p.name: dict.fromkeys(point.tensors[p.name], Fraction(0)) for p in self.op.differentiable}
+
+    def _along(self, point: Point, param: Param, index: tuple[int, ...] | None) -> Tangents:
+        """The tangents that are 0 but for one entry of one input (all of it where index is None)."""
+        moved = {k: Fraction(index in (None, k)) for k in point.tensors[param.name]}
+        return {**self._still(point), TANGENT + param.name: moved}
+
+    def run(self, point: Point, mode: str, name: str, kind: str, tangents: Tangents | None = None) -> Entries:
         """What the runtime's kernel computes at the point, by flat index."""
         chosen = scalars(kind)
         sizes = {s: point.sizes.packs.get(s, (point.sizes.ints[s],)) for s in self.op.sizes}
@@ -367,14 +313,15 @@ class Search:
         reals = {a: point.tensors[a][()] for a in self.op.real_attrs}
         tensors = {p.name: (point.tensors[p.name], p) for p in self.op.params}
         given = {n: self._array(point, t, p, kind) for n, (t, p) in tensors.items()}
+        kernel = kernel_of(self.op, mode, name)
+        wanted = {i.name for i in kernel.program.inputs}
         if mode != "forward":
-            kernel = kernel_of(self.op, "forward", "")
-            given[OUTPUT] = run_kernel(kernel, given, sizes, ints, reals, chosen)
+            if OUTPUT in wanted:
+                forward = kernel_of(self.op, "forward", "")
+                given[OUTPUT] = run_kernel(forward, given, sizes, ints, reals, chosen)
             given[COTANGENT] = self._array(point, point.tensors[COTANGENT], self.op.output, kind)
             for n, t in (tangents or {}).items():
                 given[n] = self._array(point, t, self.op.param(n[len(TANGENT) :]), kind)
-        kernel = kernel_of(self.op, mode, name)
-        wanted = {i.name for i in kernel.program.inputs}
         result = run_kernel(kernel, {k: v for k, v in given.items() if k in wanted}, sizes, ints, reals, chosen)
         shape = point.shapes[name] if mode == "vjp" else point.sizes.shape(extents(self.op.output))
         flat = np.asarray(result, dtype=object).reshape(shape)
@@ -394,9 +341,7 @@ class Search:
 
     # Reports
 
-    def _small(
-        self, found: Counterexample, param: Param, point: Point, test: Callable[[Point, str], Any]
-    ) -> Counterexample:
+    def _small(self, found: Counterexample, point: Point, test: Test) -> Counterexample:
         """Set entries to 0 or 1 one by one as long as the test still fails."""
         end = perf_counter() + min(1.0, self.seconds)
         for name in (COTANGENT, *(p.name for p in self.op.params if p.kind == "real")):
@@ -405,105 +350,28 @@ class Search:
                     if point.tensors[name][index] in (Fraction(0), simple) or perf_counter() > end:
                         break
                     tensors = {**point.tensors, name: {**point.tensors[name], index: simple}}
+                    if not any(tensors[COTANGENT].values()):
+                        continue  # any rule is 0 for the cotangent 0
                     candidate = Point(self.op, point.sizes, tensors, point.shapes, point.kinds)
-                    again = self._attempt(candidate, test) if in_domain(candidate) else None
+                    again = self.attempt(candidate, test) if in_domain(candidate) else None
                     if again is not None:
                         found, point = again, candidate
                         break
         return found
 
-    def _report(self, point: Point, more: tuple[str, ...], where: str, expected: Any, got: Any) -> Counterexample:
+    def report(self, point: Point, more: tuple[str, ...], where: str, expected: Any, got: Any) -> Counterexample:
+        """The point in the user's names; `more` names tensors to show beside the inputs."""
         dims = {k: v for k, v in point.sizes.ints.items() if k in (*self.op.sizes, *self.op.int_attrs)}
         names = [*self.op.real_attrs, *(p.name for p in self.op.params), *more]
         values = {name: point.nested(name) for name in names}
-        return Counterexample(dims, values, f"{where} = {_shown(expected)}", f"{where} = {_shown(got)}", True)
+        return Counterexample(dims, values, f"{where} = {shown(expected)}", f"{where} = {shown(got)}", True)
 
 
-def differs(a: Any, b: Any) -> bool:
-    """Whether two scalars are different for certain."""
-    if isinstance(a, Fraction | int) and isinstance(b, Fraction | int):
-        return a != b
-    a, b = _ball(a), _ball(b)
-    return not a.overlaps(b)
+def _busy(point: Point) -> Entries:
+    """The output entries with a cotangent."""
+    return {k: v for k, v in point.tensors[COTANGENT].items() if v != 0}
 
 
-def above(a: Any, b: Any) -> bool:
-    """Whether a > b for certain."""
-    if isinstance(a, Fraction | int) and isinstance(b, Fraction | int):
-        return a > b
-    return bool(_ball(a) > _ball(b))
-
-
-def _ball(value: Any) -> Any:
-    return Intervals().num(Fraction(value)) if isinstance(value, Fraction | int) else value
-
-
-def _dot(table: Entries, direction: dict[tuple[int, ...], Fraction]) -> Any:
-    total: Any = Fraction(0)
-    for index, weight in direction.items():
-        value = table[index]
-        if isinstance(value, Fraction | int) and isinstance(total, Fraction | int):
-            total = total + value * weight
-        else:
-            total = _ball(total) + _ball(value) * _ball(weight)
-    return total
-
-
-def _least(values: list[Any]) -> Any:
-    return min(values, key=lambda v: float(v) if isinstance(v, Fraction) else float(v.mid()))
-
-
-def _greatest(values: list[Any]) -> Any:
-    return max(values, key=lambda v: float(v) if isinstance(v, Fraction) else float(v.mid()))
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, str | bool | int | Fraction):
-        return str(value)
-    return f"{float(value.mid()):.9g} +- {float(value.rad()):.1g}"
-
-
-def nonlinear(op: OpDef) -> Counterexample | None:
-    """A point where a written vjp or jvp is not linear: doubling the (co)tangent does not double the result.
-
-    Such a rule has no transpose, so the operator has no rule set; the written formula itself is evaluated.
-    """
-    for sizes in sizes_of(op):
-        for point in points_of(op, sizes, 6, 0):
-            for rule in op.vjps:
-                if isinstance(rule.body, Cond):
-                    continue
-                found = _not_doubled(op, point, unfolded(op, rule.body), rule.target, rule.indices)
-                if found is not None:
-                    return found
-    return None
-
-
-def _not_doubled(op: OpDef, point: Point, body: Term, target: str, indices: tuple[str, ...]) -> Counterexample | None:
-    def value(scale: int, index: tuple[int, ...], kind: str) -> Any:
-        field: Any = Rationals() if kind == "rational" else Intervals()
-        cotangent = {k: v * scale for k, v in point.tensors[COTANGENT].items()}
-        scaled = Point(op, point.sizes, {**point.tensors, COTANGENT: cotangent}, point.shapes, point.kinds)
-        env = scaled.env(None if kind == "rational" else field.num)
-        for name, position in zip(indices, index, strict=True):
-            env = env.bind(name, position)
-        return evaluate(body, env, field)
-
-    for kind in ("rational", "interval"):
-        try:
-            for index in point.tensors[target]:
-                once, twice = value(1, index, kind), value(2, index, kind)
-                if differs(twice, once + once):
-                    names = [*op.real_attrs, *(p.name for p in op.params), COTANGENT]
-                    values = {name: point.nested(name) for name in names}
-                    where = f"vjp {target}{list(index)} at 2*{COTANGENT}"
-                    dims = {k: v for k, v in point.sizes.ints.items() if k in (*op.sizes, *op.int_attrs)}
-                    return Counterexample(
-                        dims, values, f"{where} = {_shown(once + once)}", f"{where} = {_shown(twice)}", True
-                    )
-            return None
-        except Irrational:
-            continue
-        except (Undefined, Undecided, ZeroDivisionError):
-            return None
-    return None
+def shown_direction(tangents: Tangents) -> str:
+    """The tangents that are not 0, as text."""
+    return ", ".join(f"{n}{list(k)} = {v}" for n, t in tangents.items() for k, v in t.items() if v) or "0"

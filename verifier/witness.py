@@ -14,13 +14,14 @@ from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Und
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import COTANGENT, OpDef, Param
 from gradproof.compiler.rules import extents
-from gradproof.compiler.terms import And, BoolRead, Cond, Read, RealCmp, free_symbols, polys, walk
+from gradproof.compiler.terms import And, BoolRead, Cond, Num, Read, RealCmp, free_symbols, polys, walk
 
 Entries: TypeAlias = dict[tuple[int, ...], Any]
 ATTRIBUTES = (1, 2, 0)
 LENGTHS = (2, 1, 3, 4)
 CHOICES = 20_000
 SPECIAL = tuple(map(Fraction, (0, 1, -1, 2)))
+CONSTANTS = 24  # of an operator's own constants, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +74,48 @@ class Point:
 
 
 def sizes_of(op: OpDef, limit: int = 24) -> Iterator[Sizes]:
-    """Small sizes that meet the requirements, the smallest first."""
-    attrs, dims = op.int_attrs, op.sizes
-    ranks = {a.pack: a.rank for p in (*op.params, op.output) for a in p.axes if a.pack and a.rank is not None}
-    every = itertools.product(*[ATTRIBUTES] * len(attrs), *[LENGTHS] * len(dims))
-    choices = list(itertools.islice(every, CHOICES))
-    # Different sizes first among those of one weight: that is where transposed indices show.
-    choices.sort(key=lambda v: (sum(v), -len(set(v))))
-    found = 0
-    for values in choices:
-        ints = dict(zip((*attrs, *dims), values, strict=True))
-        packs = {name: _pack_shape(ints, name, ranks.get(name)) for name in dims if name.endswith("..")}
-        if any(prod(shape) != ints[name] for name, shape in packs.items()):
-            continue
-        sizes = Sizes(ints, packs)
-        if _allowed(op, sizes):
+    """Small sizes that meet the requirements: the smallest, such that no size is 1 and few are equal, and any."""
+    choices = _choices(len(op.int_attrs), len(op.sizes))
+    attrs = len(op.int_attrs)
+    smallest = sorted(choices, key=lambda v: (sum(v), -len(set(v))))
+    varied = sorted(choices, key=lambda v: (v[attrs:].count(1), -len(set(v[attrs:])), sum(v)))
+    anyhow = random.Random(0).sample(choices, len(choices))
+    seen: set[tuple[int, ...]] = set()
+    empty: list[Sizes] = []
+    for order in (smallest, varied, anyhow):
+        found = 0
+        for values in order:
+            sizes = _sizes(op, values) if values not in seen else None
+            if sizes is None:
+                continue
+            seen.add(values)
+            if 0 in sizes.shape(extents(op.output)):
+                empty.append(sizes)
+                continue
             yield sizes
             found += 1
-            if found >= limit:
-                return
+            if found >= limit // 3:
+                break
+    yield from empty[:2]
+
+
+def _choices(attrs: int, dims: int) -> list[tuple[int, ...]]:
+    """Values for the attributes and the dims: all of them, or a sample."""
+    options = [ATTRIBUTES] * attrs + [LENGTHS] * dims
+    if prod(map(len, options)) <= CHOICES:
+        return list(itertools.product(*options))
+    rng = random.Random(0)
+    return [tuple(map(rng.choice, options)) for _ in range(CHOICES)]
+
+
+def _sizes(op: OpDef, values: tuple[int, ...]) -> Sizes | None:
+    ints = dict(zip((*op.int_attrs, *op.sizes), values, strict=True))
+    ranks = {a.pack: a.rank for p in (*op.params, op.output) for a in p.axes if a.pack and a.rank is not None}
+    packs = {name: _pack_shape(ints, name, ranks.get(name)) for name in op.sizes if name.endswith("..")}
+    if any(prod(shape) != ints[name] for name, shape in packs.items()):
+        return None
+    sizes = Sizes(ints, packs)
+    return sizes if _allowed(op, sizes) else None
 
 
 def _pack_shape(ints: Mapping[str, int], name: str, rank: Poly | None) -> tuple[int, ...]:
@@ -134,28 +158,47 @@ def flat(conds: tuple[Cond, ...]) -> list[Cond]:
 def points_of(op: OpDef, sizes: Sizes, tries: int, seed: int) -> Iterator[Point]:
     """Points of these sizes inside the declared domain; entries that are equal, 0 or 1 come often, to meet ties."""
     rng = random.Random(f"{op.name}:{seed}:{sorted(sizes.ints.items())}")
+    known = constants_of(op)
     for attempt in range(tries):
         for _ in range(20):
-            point = _point(op, sizes, rng, attempt)
+            point = _point(op, sizes, rng, attempt, known)
             if in_domain(point):
                 yield point
                 break
 
 
-def _point(op: OpDef, sizes: Sizes, rng: random.Random, attempt: int) -> Point:
+def constants_of(op: OpDef) -> tuple[Fraction, ...]:
+    """The numbers in the operator's formulas, and what lies beside them: where its cases meet."""
+    found: dict[Fraction, None] = {}
+    formulas = (op.forward, *op.lets, *((op.runs,) if op.runs else ()), *((op.jvp,) if op.jvp else ()), *op.vjps)
+    for body in (*(f.body for f in formulas), *op.domain, *(k.cond for k in op.kinks)):
+        for node in walk(body):
+            if isinstance(node, Num) and node.value not in SPECIAL:
+                found |= dict.fromkeys((node.value, node.value + 1, node.value - 1))
+    return tuple(found)[:CONSTANTS]
+
+
+def _point(op: OpDef, sizes: Sizes, rng: random.Random, attempt: int, known: tuple[Fraction, ...]) -> Point:
     tensors: dict[str, Entries] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     kinds: dict[str, str] = {}
     for attr in op.attrs:
         if attr.kind == "real":
-            plain = attr.default is not None and attempt % 2 == 0
-            value = attr.default if plain else rng.choice((Fraction(1), Fraction(2), Fraction(1, 2), Fraction(0)))
+            plain = attempt % 2 == 0
+            value = (
+                attr.default
+                if plain and attr.default is not None
+                else rng.choice((Fraction(1), Fraction(2), Fraction(1, 2), Fraction(0)))
+            )
             tensors[attr.name], shapes[attr.name], kinds[attr.name] = {(): value}, (), "real"
+            known = (*known, value, -value)
+    longest = max(1, *sizes.ints.values()) if sizes.ints else 1
     for param in op.params:
         shapes[param.name] = sizes.shape(extents(param))
         kinds[param.name] = param.kind
         positions = itertools.product(*map(range, shapes[param.name]))
-        tensors[param.name] = {index: _entry(param, sizes, rng, attempt) for index in positions}
+        below = rng.randint(1, longest)
+        tensors[param.name] = {index: _entry(param, below, rng, attempt, (*SPECIAL, *known)) for index in positions}
     shapes[COTANGENT] = sizes.shape(extents(op.output))
     positions = itertools.product(*map(range, shapes[COTANGENT]))
     tensors[COTANGENT] = {index: Fraction(rng.choice((1, 2, 3, -1, -2))) for index in positions}
@@ -166,16 +209,16 @@ def _point(op: OpDef, sizes: Sizes, rng: random.Random, attempt: int) -> Point:
     return Point(op, sizes, tensors, shapes, kinds)
 
 
-def _entry(param: Param, sizes: Sizes, rng: random.Random, attempt: int) -> Any:
+def _entry(param: Param, below: int, rng: random.Random, attempt: int, special: tuple[Fraction, ...]) -> Any:
     if param.kind == "bool":
         return rng.random() < 0.5
     if param.kind == "int":
-        return rng.randrange(max(1, *sizes.ints.values())) if sizes.ints else 0
+        return rng.randrange(below)
     match attempt % 4:
         case 0:
             return Fraction(rng.randint(-3, 3))
         case 1:
-            return rng.choice(SPECIAL)
+            return rng.choice(special)
         case 2:
             return Fraction(rng.randint(-8, 8), rng.choice((1, 2, 3)))
         case _:

@@ -1,0 +1,59 @@
+"""Comparisons of exact and of enclosed scalars: true only where they hold for certain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from gradproof.compiler.denote import Intervals
+
+
+def differs(a: Any, b: Any) -> bool:
+    """Whether two scalars are different for certain."""
+    if isinstance(a, Fraction | int) and isinstance(b, Fraction | int):
+        return a != b
+    a, b = _ball(a), _ball(b)
+    return not a.overlaps(b)
+
+
+def above(a: Any, b: Any) -> bool:
+    """Whether a > b for certain."""
+    if isinstance(a, Fraction | int) and isinstance(b, Fraction | int):
+        return a > b
+    return bool(_ball(a) > _ball(b))
+
+
+def beyond(value: Any, values: list[Any]) -> bool:
+    """Whether the value lies outside of the hull of the values for certain."""
+    return all(above(value, v) for v in values) or all(above(v, value) for v in values)
+
+
+def _ball(value: Any) -> Any:
+    return Intervals().num(Fraction(value)) if isinstance(value, Fraction | int) else value
+
+
+def dot(table: Mapping[tuple[int, ...], Any], direction: Mapping[tuple[int, ...], Any]) -> Any:
+    """The sum of the products, entry by entry."""
+    total: Any = Fraction(0)
+    for index, weight in direction.items():
+        value = table[index]
+        if isinstance(value, Fraction | int) and isinstance(total, Fraction | int):
+            total = total + value * weight
+        else:
+            total = _ball(total) + _ball(value) * _ball(weight)
+    return total
+
+
+def hull(values: list[Any]) -> Any:
+    """The value that is expected; at a tie its bounds."""
+    ordered = sorted(values, key=lambda v: float(v) if isinstance(v, Fraction | int) else float(v.mid()))
+    least, greatest = shown(ordered[0]), shown(ordered[-1])
+    return ordered[0] if least == greatest else f"between {least} and {greatest} (a tie: Clarke's bounds)"
+
+
+def shown(value: Any) -> str:
+    """The scalar as text, an interval with its radius."""
+    if isinstance(value, str | bool | int | Fraction):
+        return str(value)
+    return f"{float(value.mid()):.9g} +- {float(value.rad()):.1g}"

@@ -1,0 +1,67 @@
+"""Counterexamples to written rules that are not linear in their tangent or cotangent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+from gradproof.compiler.claims import Counterexample
+from gradproof.compiler.denote import Env, Intervals, Rationals, evaluate
+from gradproof.compiler.ops import COTANGENT, OpDef
+from gradproof.compiler.rules import derived_jvp, rules_of, unfolded
+from gradproof.compiler.terms import Cond, Term
+from gradproof.verifier.certain import beyond, differs, hull
+from gradproof.verifier.refute import Search, shown_direction
+from gradproof.verifier.witness import Point
+
+
+def nonlinear(op: OpDef) -> Counterexample | None:
+    """A point where a written rule that is not linear in its (co)tangent is not the derivative.
+
+    Such a rule has no transpose, so the operator has no rule set and no kernels: the written formula is evaluated.
+    """
+    bare = replace(op, jvp=None, vjps=())
+    search = Search(bare, rules_of(bare), 2.0)
+    for point in search.points():
+        found = search.attempt(point, lambda p, kind: _written(op, search, p, kind))
+        if found is not None:
+            return found
+    return None
+
+
+def _written(op: OpDef, search: Search, point: Point, kind: str) -> Counterexample | None:
+    field: Any = Rationals() if kind == "rational" else Intervals()
+
+    def value(body: Term | Cond, env: Env, names: tuple[str, ...], index: tuple[int, ...]) -> Any:
+        for name, position in zip(names, index, strict=True):
+            env = env.bind(name, position)
+        return evaluate(unfolded(op, body), env, field)  # type: ignore[arg-type]  # a rule is a term
+
+    for rule in op.vjps:
+        outcomes = search.expected_vjp(point, op.param(rule.target), kind)
+        expected = outcomes[0] if len(outcomes) == 1 else {}
+        for entry, wanted in search.declared(point, kind):
+            expected[entry] = wanted * field.num(point.tensors[COTANGENT][entry])
+        env = point.env(None if kind == "rational" else field.num)
+        for index, wanted in expected.items():
+            got = value(rule.body, env, rule.indices, index)
+            if differs(got, wanted):
+                return search.report(point, (COTANGENT,), f"vjp {rule.target}{list(index)}", wanted, got)
+    jvp = op.jvp
+    if jvp is None:
+        return None
+    for tangents in search.directions(point):
+        for entry in search.indices(point):
+            values = search.outcomes(point, derived_jvp(search.op), entry, kind, tangents)
+            got = value(jvp.body, search.env(point, kind, entry, tangents), jvp.indices, entry)
+            if beyond(got, values):
+                where = f"jvp{list(entry)} along {shown_direction(tangents)}"
+                return search.report(point, (), where, hull(values), got)
+        for entry, wanted in search.declared(point, kind):
+            moved = sum((field.num(t[entry]) for t in tangents.values()), field.num(Fraction(0)))
+            got = value(jvp.body, search.env(point, kind, entry, tangents), jvp.indices, entry)
+            if differs(got, wanted * moved):
+                where = f"jvp{list(entry)} along {shown_direction(tangents)}"
+                return search.report(point, (), where, wanted * moved, got)
+    return None
