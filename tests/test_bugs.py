@@ -1,0 +1,82 @@
+"""Wrong gradients that projects shipped, each beside its correction: one file a bug, with the verdicts it must get.
+
+A comment `# expect: wrong VJP refuted` says that some VJP of the operators called `..._wrong` is refuted by a replayed
+counterexample; `# expect: right proved` that everything about `..._right` is proved; `# expect: right KINK unknown:
+reason` that KINK is open and nothing is refuted. `# expect: refused` is a text that is no program.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from gradproof.compiler.claims import Verdict
+from gradproof.compiler.elaborate import load_path
+from gradproof.grammar.source import Diagnostic
+from gradproof.verifier.operators import Options, verdicts_of_op
+
+CASES = sorted((Path(__file__).parent / "cases" / "bugs").glob("*.gproof"))
+EXPECT = re.compile(r"^# expect: (.*)$", re.MULTILINE)
+HARD = Options(timeout=10.0, search=2.0)
+
+
+def expectations(path: Path) -> list[str]:
+    """The `# expect:` comments of a case."""
+    return EXPECT.findall(path.read_text(encoding="utf-8"))
+
+
+def said(verdicts: list[Verdict]) -> str:
+    """The verdicts, for a failure's message."""
+    return ", ".join(f"{v.claim.code} {v.answer}{f' ({v.reason})' if v.reason else ''}" for v in verdicts)
+
+
+@pytest.mark.parametrize("path", [p for p in CASES if expectations(p) != ["refused"]], ids=lambda p: p.stem)
+def test_a_bug_and_its_correction(path: Path) -> None:
+    ops = load_path(path).ops
+    expected: dict[str, list[str]] = {}
+    for line in expectations(path):
+        which, _, verdict = line.partition(" ")
+        expected.setdefault(which, []).append(verdict)
+    assert set(expected) == {name.rpartition("_")[2] for name in ops}
+    for name, op in ops.items():
+        wanted = expected[name.rpartition("_")[2]]
+        check(verdicts_of_op(op, HARD), wanted)
+
+
+def check(verdicts: list[Verdict], wanted: list[str]) -> None:
+    """Hold verdicts against the expected ones."""
+    found = {(v.claim.code, v.answer) for v in verdicts}
+    for line in wanted:
+        if line == "proved":
+            assert {answer for _, answer in found} == {"proved"}, said(verdicts)
+            continue
+        code, answer = line.partition(":")[0].split()
+        assert (code, answer) in found, said(verdicts)
+        if answer == "unknown":
+            assert line.partition(":")[2], "an unknown needs its reason"
+    if not any("refuted" in line for line in wanted):
+        assert "refuted" not in {answer for _, answer in found}, said(verdicts)
+    for verdict in verdicts:
+        if verdict.answer == "refuted":
+            shown = verdict.counterexample
+            assert shown is not None
+            assert shown.replayed
+            assert shown.expected != shown.got
+
+
+@pytest.mark.parametrize("path", [p for p in CASES if expectations(p) == ["refused"]], ids=lambda p: p.stem)
+def test_a_text_that_is_refused(path: Path) -> None:
+    with pytest.raises(Diagnostic):
+        load_path(path)
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)
+def test_every_case_names_its_source(path: Path) -> None:
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert re.match(rf"# {path.stem.split('_')[0]}: .*[#@/]", first), first
+
+
+def test_there_are_enough() -> None:
+    assert len(CASES) >= 40
+    assert sum("right proved" in expectations(path) for path in CASES) >= 40
