@@ -13,7 +13,7 @@ from gradproof.compiler.branches import branching
 from gradproof.compiler.claims import Claim, digest
 from gradproof.compiler.graph import Graph
 from gradproof.compiler.ops import Formula, OpDef
-from gradproof.compiler.rules import kinked
+from gradproof.compiler.rules import tied
 from gradproof.grammar.source import Source
 
 
@@ -61,7 +61,7 @@ def _claims(op: OpDef, source: Source) -> tuple[Claim, ...]:
             claim("VJP", f"<jvp, g> = <d{p.name}, vjp {p.name}>, and the jvp is the derivative", written.get(p.name))
             for p in op.differentiable
         ]
-        if kinked(op):
+        if tied(op):
             claims.append(claim("KINK", "where it is not smooth, the derivative used is a Clarke subgradient"))
     if op.runs:
         claims.append(claim("RUNS", "the formula that runs equals the meaning", op.runs))

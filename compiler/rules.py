@@ -101,6 +101,11 @@ def kinked(op: OpDef) -> bool:
     return bool(op.differentiable) and has_kinks(meaning_of(op))
 
 
+def tied(op: OpDef) -> bool:
+    """Whether a value at a tie is to be shown: the meaning has kinks, or the stanza declares one."""
+    return bool(op.differentiable) and (bool(op.kinks) or kinked(op))
+
+
 def derived_jvp(op: OpDef, inputs: tuple[Param, ...] | None = None) -> Term:
     """The calculus's derivative of the meaning with respect to `inputs` (all differentiable ones by default)."""
     chosen = op.differentiable if inputs is None else inputs

@@ -2,18 +2,18 @@
 
 JVP: the jvp that runs equals the calculus's derivative. VJP: summed over all entries, <jvp, g> = <dx, vjp>, with the
 calculus's derivative as the jvp. An operator with kinks may take another value at a tie than the calculus: then both
-are shown away from the ties, where the derivative is unique, jvp and vjp are shown to agree everywhere, and KINK says
-what may be used at the tie.
+are shown away from the ties, where the derivative is unique, and KINK must be proved: that the ties are thin, and that
+what is used there is a subgradient. KINK is about the jvp, so jvp and vjp are shown to agree everywhere.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradproof.compiler.claims import Hypothesis
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import COTANGENT, TANGENT, OpDef, Param
-from gradproof.compiler.rules import RuleSet, derived_jvp, extents, kinked, meaning_of, unfolded, without
+from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of, tied, unfolded, without
 from gradproof.compiler.terms import Read, Term, mul, substitute, total
 from gradproof.verifier.equality import Equal, equal
 from gradproof.verifier.hypotheses import explain
@@ -34,14 +34,15 @@ class Proof:
     transversal: bool = False
 
 
-TIES = Hypothesis("the point is not at a tie of the formula", "KINK covers the ties")
+TIES = Hypothesis("the point is not at a tie of the formula", "KINK is proved, which covers the ties")
 
 
 def prove_runs(op: OpDef, timeout: float) -> Proof:
     """RUNS: the formula that runs equals the meaning."""
     if op.runs is None:
         return Proof(True, "structure")
-    return _compare(op, _at_output(op, op.runs.indices, unfolded_let(op, op.runs.body)), meaning_of(op), timeout)
+    runs = _at_output(op, op.runs.indices, unfolded_let(op, op.runs.body))
+    return _at_entries(op, runs, meaning_of(op), timeout)
 
 
 def unfolded_let(op: OpDef, body: object) -> Term:
@@ -53,8 +54,13 @@ def prove_jvp(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
     """JVP: the jvp that runs is the derivative of the meaning."""
     if rules.jvp is None:
         return Proof(True, "structure")
-    body = unfolded(op, rules.jvp.result.body)  # type: ignore[arg-type]
-    return _compare(op, _at_output(op, rules.jvp.result.indices, body), derived_jvp(op), timeout, ties=kinked(op))
+    body = _at_output(op, rules.jvp.result.indices, unfolded(op, rules.jvp.result.body))  # type: ignore[arg-type]
+    exact = _at_entries(op, body, _calculus(op, op.differentiable), timeout)
+    if exact.proved or not tied(op):
+        return exact
+    moved = frozenset(p.name for p in op.differentiable)
+    away = _at_entries(op, body, _calculus(op, op.differentiable), timeout, moved)
+    return _with_ties(op, rules, timeout, away)
 
 
 def prove_vjp(op: OpDef, rules: RuleSet, param: Param, timeout: float) -> Proof:
@@ -62,19 +68,49 @@ def prove_vjp(op: OpDef, rules: RuleSet, param: Param, timeout: float) -> Proof:
     rule = dict(rules.vjps)[param.name].result
     vjp = unfolded(op, rule.body)  # type: ignore[arg-type]
     right = _paired(vjp, TANGENT + param.name, rule.indices, extents(param))
-    left = _paired(derived_jvp(op, (param,)), COTANGENT, op.forward.indices, op.forward.extents)
-    first = _close(op, left, right, timeout)
-    if first.proved or not kinked(op) or rules.jvp is None:
-        return first
-    away = _close(op, left, right, timeout, generic=True)
-    if not away.proved:
-        return away
+    left = _paired(_calculus(op, (param,)), COTANGENT, op.forward.indices, op.forward.extents)
+    exact = _close(op, left, right, timeout)
+    if not tied(op) or rules.jvp is None:
+        return exact
+    if exact.proved:
+        found = exact
+    else:
+        moved = frozenset(p.name for p in op.differentiable)
+        found = _with_ties(op, rules, timeout, _close(op, left, right, timeout, generic=moved))
+    if not found.proved or (exact.proved and op.jvp is None and not op.vjps):
+        return found
     others = {TANGENT + p.name for p in op.differentiable if p.name != param.name}
     own = without(unfolded(op, rules.jvp.result.body), others)  # type: ignore[arg-type]
     both = _close(op, _paired(own, COTANGENT, rules.jvp.result.indices, op.forward.extents), right, timeout)
-    if not both.proved:
-        return Proof(False, "", (), "the jvp and the vjp that run disagree at a tie")
+    return found if both.proved else Proof(False, "", (), "the jvp and the vjp that run disagree at a tie")
+
+
+def _calculus(op: OpDef, inputs: tuple[Param, ...]) -> Term:
+    """The derivative by the calculus alone: what a stanza declares at a kink is a claim like any other."""
+    return derived_jvp(replace(op, kinks=()) if op.kinks else op, inputs)
+
+
+def _with_ties(op: OpDef, rules: RuleSet, timeout: float, away: Proof) -> Proof:
+    """What is proved away from the ties is proved where KINK is."""
+    from gradproof.verifier.kinks import prove_kinks
+
+    if not away.proved:
+        return away
+    ties = prove_kinks(op, rules, timeout)
+    if not ties.proved:
+        return Proof(False, "", (), f"it holds away from the ties, but not every tie is settled: {ties.reason}")
     return Proof(True, away.by, (*away.hypotheses, TIES))
+
+
+def _at_entries(op: OpDef, left: Term, right: Term, timeout: float, generic: frozenset[str] = frozenset()) -> Proof:
+    """Equality at each entry of the output: of the entries, or of their sums with arbitrary weights."""
+    indices, lengths = op.forward.indices, op.forward.extents
+    first = _close(op, left, right, timeout, dict(zip(indices, lengths, strict=True)), generic)
+    if first.proved or not indices:
+        return first
+    weighted = [_paired(side, COTANGENT, indices, lengths) for side in (left, right)]
+    second = _close(op, *weighted, timeout, None, generic)
+    return second if second.proved else first
 
 
 def _paired(term: Term, tensor: str, indices: tuple[str, ...], lengths: tuple[Poly, ...]) -> Term:
@@ -86,19 +122,8 @@ def _paired(term: Term, tensor: str, indices: tuple[str, ...], lengths: tuple[Po
 
 
 def _at_output(op: OpDef, indices: tuple[str, ...], body: Term) -> Term:
-
     names = dict(zip(indices, map(Poly.sym, op.forward.indices), strict=True))
     return substitute(body, {old: new for old, new in names.items() if Poly.sym(old) != new})
-
-
-def _compare(op: OpDef, left: Term, right: Term, timeout: float, ties: bool = False) -> Proof:
-    """Equality at each entry of the output."""
-    ranges = dict(zip(op.forward.indices, op.forward.extents, strict=True))
-    first = _close(op, left, right, timeout, ranges)
-    if first.proved or not ties:
-        return first
-    away = _close(op, left, right, timeout, ranges, generic=True)
-    return Proof(True, away.by, (*away.hypotheses, TIES)) if away.proved else away
 
 
 def _close(
@@ -107,12 +132,11 @@ def _close(
     right: Term,
     timeout: float,
     ranges: dict[str, Poly] | None = None,
-    generic: bool = False,
+    generic: frozenset[str] = frozenset(),
 ) -> Proof:
     setting: Setting = setting_of(op)
-    found: Equal = equal(
-        left, right, setting.context.with_ranges(ranges or {}), setting.facts, timeout, generic=generic
-    )
+    context, facts = setting.context.with_ranges(ranges or {}), setting.facts_at(ranges or {})
+    found: Equal = equal(left, right, context, facts, timeout, generic)
     if not found.proved:
         return Proof(False, "", (), found.reason)
     return Proof(True, found.by, explain(op, found.cancelled))

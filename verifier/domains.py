@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import lru_cache
 
 from gradproof.compiler.calculus import Requirement, requirements
@@ -32,7 +33,9 @@ from gradproof.compiler.terms import (
     substitute,
     substitute_cond,
 )
-from gradproof.verifier.normal import Atom, Form, Monomial, Normalizer, TooLarge, atom, scaled
+from gradproof.verifier.forms import Atom, Form, Monomial, Number, TooLarge, atom, scaled
+from gradproof.verifier.naming import freeze
+from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.setting import setting_of
 from gradproof.verifier.signs import ANY, Bounds, Interval, settles
@@ -62,18 +65,23 @@ def needs_of(body: Term | Cond, context: Context, where: str) -> list[Need]:
 def domain_reads(op: OpDef) -> dict[str, Interval]:
     """Bounds of every entry of an input or real attribute, from the declared domain (`where x > 0`)."""
     reads: dict[str, Interval] = {}
+    fixed = {*op.sizes, *op.int_attrs}
     for fact in setting_of(op).facts:
         match fact:
-            case RealCmp(rel, Read(name, _), Num(value)):
+            case RealCmp(rel, Read(name, index), Num(value)):
                 interval = Interval(None, value, True, rel == "<")
                 if rel == "==":
                     interval = Interval(value, value, False, False)
-            case RealCmp(rel, Num(value), Read(name, _)):
+            case RealCmp(rel, Num(value), Read(name, index)):
                 interval = Interval(value, None, rel == "<", True)
                 if rel == "==":
                     interval = Interval(value, value, False, False)
             case _:
                 continue
+        # `x[0] > 0` and `x[i, i] > 0` speak of some entries only.
+        names = [position.as_symbol for position in index]
+        if None in names or len(set(names)) != len(names) or not fixed.isdisjoint(map(str, names)):
+            continue
         reads[name] = reads.get(name, ANY).meet(interval)
     return reads
 
@@ -115,8 +123,13 @@ def _settled(op: OpDef, need: Need) -> bool:
 
 def _occupied(need: Need) -> bool:
     """Whether an optimum's range has an index for sure."""
-    _, extent = need.requirement.binders[-1]
-    return need.requirement.cond == TRUE and need.context.nonnegative(extent - 1)
+    own, extent = need.requirement.binders[-1]
+    return need.requirement.cond == TRUE and without(need.context, own).nonnegative(extent - 1)
+
+
+def without(context: Context, index: str) -> Context:
+    """The context outside of an index's binder: that there is such an index is not known there."""
+    return replace(context, ranges={v: e for v, e in context.ranges.items() if v != index})
 
 
 def _conjuncts(conds: Iterable[Cond]) -> list[Cond]:
@@ -188,7 +201,10 @@ class _Known:
         self.needs = tuple(needs)
         # Keys forget the names of indices, so only needs that hold everywhere in their ranges may be matched by key.
         free = [need for need in self.needs if not need.requirement.path]
-        self.facts = {key for need in free for key in self._keys(need, given=True)}
+        self.facts: dict[object, list[Need]] = {}
+        for need in free:
+            for key in self._keys(need, given=True):
+                self.facts.setdefault(key, []).append(need)
 
     def implies(self, need: Need) -> bool:
         """Whether a known need, that holds at least wherever this one is asked for, says the same."""
@@ -196,18 +212,20 @@ class _Known:
         path = set(_conjuncts(asked.path))
         for one in self.needs:
             given = one.requirement
-            same = given.cond == asked.cond and not given.binders and given.exists == asked.exists
+            same = given.cond == asked.cond and not given.exists and not asked.exists and _holds_at(one, need.context)
             if same and set(_conjuncts(given.path)) <= path:
                 return True
         keys = self._keys(need, given=False)
-        return bool(keys) and all(key in self.facts for key in keys)
+        inside = without(need.context, asked.binders[-1][0]) if asked.exists else need.context
+        return bool(keys) and all(any(_arises(one, inside) for one in self.facts.get(key, ())) for key in keys)
 
     def _keys(self, need: Need, given: bool) -> list[object]:
         """The need as keys: what it gives (any of them may be used), or what it asks for (all are wanted)."""
         requirement = need.requirement
         if requirement.exists:
             extent = requirement.binders[-1][1]
-            return [("occupied", extent)] if requirement.cond == TRUE else []
+            fixed = requirement.cond == TRUE and extent.symbols.isdisjoint(need.context.ranges)
+            return [("occupied", extent)] if fixed else []
         kind, term = _shape(requirement.cond)
         if term is None:
             return []
@@ -219,11 +237,11 @@ class _Known:
         factors = _factors(form)
         if kind == "nonzero" and factors is not None:
             return [("nonzero", _key(work, {Monomial((), frozenset(), ((one, 1),)): 1}, need)) for one in factors]
-        frozen = work.freeze(form)
+        frozen = freeze(form)
         if not frozen:
             return []
         leading = frozen[0][1]
-        form = scaled(form, 1 / abs(_fraction(leading)))
+        form = scaled(form, 1 / abs(Fraction(leading)))
         keys: list[object] = [(kind, _key(work, form, need))]
         if given and kind == "positive":
             keys += [("nonnegative", _key(work, form, need)), ("nonzero", _key(work, _monic(form, leading), need))]
@@ -239,10 +257,10 @@ class _Known:
 
         if need.requirement.exists:
             return False
-        hypotheses: list[Cond] = list(setting_of(self.op).facts)
+        hypotheses: list[Cond] = list(setting_of(self.op).facts_at(need.context.ranges))
         for known in self.needs:
             given = known.requirement
-            if not given.exists and not given.binders:
+            if not given.exists and _holds_at(known, need.context):
                 path = both(*given.path)
                 hypotheses.append(given.cond if path == TRUE else Or((Not(path), given.cond)))
         hypotheses += need.context.known(need.requirement.cond)
@@ -250,15 +268,30 @@ class _Known:
         return prove_real(need.requirement.cond, hypotheses, timeout).answer == "proved"
 
 
-def _fraction(value: object) -> object:
-    from fractions import Fraction
+def _indices(need: Need) -> frozenset[str]:
+    """The indices that a need speaks of."""
+    requirement = need.requirement
+    names = frozenset[str]() if requirement.exists else free_symbols(requirement.cond)
+    return names.union(*map(free_symbols, requirement.path)) & need.context.ranges.keys()
 
-    return Fraction(value)  # type: ignore[arg-type]
+
+def _holds_at(need: Need, context: Context) -> bool:
+    """Whether a known need holds in a context at the indices there that have the names of its own."""
+    own = {name: need.context.ranges[name] for name in _indices(need)}
+    return own.items() <= context.ranges.items() and _arises(need, context)
 
 
-def _monic(form: Form, leading: object) -> Form:
+def _arises(need: Need, context: Context) -> bool:
+    """Whether a known need is one at all: all indices around it that it does not speak of must exist."""
+    requirement = need.requirement
+    spoken = {*_indices(need), *([requirement.binders[-1][0]] if requirement.exists else [])}
+    others = [extent for name, extent in need.context.ranges.items() if name not in spoken]
+    return all(e.symbols.isdisjoint(need.context.ranges) and context.nonnegative(e - 1) for e in others)
+
+
+def _monic(form: Form, leading: Number) -> Form:
     """The form with a positive leading coefficient: -t != 0 is t != 0."""
-    return scaled(form, -1) if leading < 0 else form  # type: ignore[operator]
+    return scaled(form, -1) if leading < 0 else form
 
 
 def _shape(cond: Cond) -> tuple[str, Term | None]:
@@ -286,13 +319,13 @@ def _factors(form: Form) -> list[Atom] | None:
 
 def _key(work: Normalizer, form: Form, need: Need) -> object:
     """The form up to the names of the indices in it."""
-    frozen = work.freeze(form)
+    frozen = freeze(form)
     wrapped = atom("log", frozen)
     binders = [(v, need.context.ranges[v]) for v in sorted(wrapped.symbols) if v in need.context.ranges]
     try:
-        return work.freeze({Monomial(tuple(binders), frozenset(), ((wrapped, 1),)): 1})
+        return freeze({Monomial(tuple(binders), frozenset(), ((wrapped, 1),)): 1})
     except TooLarge:
-        return frozen
+        return object()  # equal to no other key
 
 
 def residual(op: OpDef) -> tuple[Need, ...]:

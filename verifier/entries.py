@@ -178,11 +178,12 @@ class _Work:
         self, what: str, at: Position, got: Any, rule: Any, meaning: Callable[[Position], Any], rests: str
     ) -> Comparison:
         where = f"{what} of {self.op.name} at {list(at)}"
-        first = self._same(got, rule, generic=False)
+        first = self._same(got, rule)
         if not first:
             found = refute(self.node, what, at, rule, ties=True)
             return _refuted(found) or Comparison("unknown", reason=f"{where}: it was not shown equal to its rule")
-        second = self._same(self._without_output(rule), meaning(at), generic=rests in ("JVP", "VJP"))
+        moved = frozenset(p.name for p in self.op.differentiable) if rests in ("JVP", "VJP") else frozenset[str]()
+        second = self._same(self._without_output(rule), meaning(at), moved)
         if second:
             return Comparison("proved", first if second == "structure" else second)
         found = refute(self.node, what, at, meaning(at), ties=False)
@@ -192,8 +193,8 @@ class _Work:
         claim = Hypothesis(f"the {what} rule of {self.op.name} is right", f"{rests} of {self.op.name}, for all sizes")
         return Comparison("proved", first, hypotheses=(claim,))
 
-    def _same(self, a: Any, b: Any, generic: bool) -> str:
-        """By what means the two are shown equal; empty where they are not."""
+    def _same(self, a: Any, b: Any, generic: frozenset[str] = frozenset()) -> str:
+        """By what means the two are shown equal, but for ties of the entries of `generic`; empty where they are not."""
         if isinstance(a, bool | np.bool_ | Cond) or isinstance(b, bool | np.bool_ | Cond):
             left, right = (Truth(bool(c)) if isinstance(c, bool | np.bool_) else c for c in (a, b))
             if left == right:

@@ -33,13 +33,12 @@ from gradproof.compiler.terms import (
     power,
     select,
 )
-from gradproof.verifier.normal import (
+from gradproof.verifier.forms import (
     Atom,
     Binder,
     Form,
     Guard,
     Monomial,
-    Normalizer,
     NotGeneric,
     Number,
     TooLarge,
@@ -47,7 +46,10 @@ from gradproof.verifier.normal import (
     plus,
     scaled,
 )
+from gradproof.verifier.naming import canonical, thaw
+from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.ranges import Context
+from gradproof.verifier.vanishing import vanishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +69,17 @@ def equal(
     context: Context,
     facts: Sequence[Cond] = (),
     timeout: float = 10.0,
-    generic: bool = False,
+    generic: frozenset[str] = frozenset(),
 ) -> Equal:
     """Whether left = right at every point where both are defined, for all sizes that the context allows.
 
     `facts` are conditions on reals that hold there (the declared domain, say). Free indices range over
-    `context.ranges`. `generic` asks only for points where no two compared reals are equal (no ties).
+    `context.ranges`. `generic` asks only for points where no condition on entries of these tensors is at a tie.
     """
     work = Normalizer(context, generic)
     try:
         form = plus(work.form(left), scaled(work.form(right), -1))
-        form = work.canonical(form)
+        form = canonical(form)
         if not form:
             return Equal(True, "normal form", frozenset(work.trace.cancelled))
         form = _cleared(form, work)
@@ -141,6 +143,11 @@ def _instances(monomial: Monomial, pattern: tuple[Atom, dict[str, Poly]], work: 
             yield _rename(generic, dict(zip(holes, choice, strict=True)), work)
 
 
+def _divisors(monomial: Monomial, pattern: tuple[Atom, dict[str, Poly]], work: Normalizer) -> Iterator[Atom]:
+    inside = work.context.with_ranges(dict(monomial.binders))
+    return (base for base in _instances(monomial, pattern, work) if not vanishes(base, inside))
+
+
 def _clear(form: Form, pattern: tuple[Atom, dict[str, Poly]], work: Normalizer) -> Form | None:
     """The form with this base at its lowest power everywhere; None where a monomial has no place for it."""
     present: list[tuple[Monomial, Number, Atom | None, Number]] = []
@@ -156,7 +163,8 @@ def _clear(form: Form, pattern: tuple[Atom, dict[str, Poly]], work: Normalizer) 
         part = Fraction(exponent) % 1
         lowest[part] = min(lowest.get(part, exponent), exponent)
     absent = [m for m, _, one, e in present if one is None and lowest[Fraction(0)] < 0]
-    choices = [list(_instances(m, pattern, work)) for m in absent]
+    # Multiplying by B is reversible only where B is not 0 throughout: a sum over nothing, say.
+    choices = [list(_divisors(m, pattern, work)) for m in absent]
     if any(not c for c in choices):
         return None
     best: Form | None = None
@@ -177,11 +185,11 @@ def _clear(form: Form, pattern: tuple[Atom, dict[str, Poly]], work: Normalizer) 
             # B^low is kept beside the expanded B^(exponent - low), never merged with it.
             expanded = work.times(
                 {Monomial(monomial.binders, monomial.guards, rest): coefficient},
-                work.power(work.thaw(base.parts[0]), int(exponent - low)),
+                work.power(thaw(base.parts[0]), int(exponent - low)),
             )
             for m, c in expanded.items():
                 accumulate(out, work.times({m: c}, work.of_atom(base, low)))
-        out = work.canonical(out)
+        out = canonical(out)
         if not out:
             return out
         if best is None or len(out) < len(best):

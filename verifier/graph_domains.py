@@ -23,7 +23,7 @@ from gradproof.compiler.terms import (
     walk,
 )
 from gradproof.grammar.source import Span
-from gradproof.verifier.domains import Need, residual
+from gradproof.verifier.domains import Need, residual, without
 from gradproof.verifier.facts import GraphFacts, Instance, ungrouped, value_name
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.signs import ANY, Bounds, Interval, settles
@@ -98,8 +98,9 @@ def _holds(graph: Graph, node: Node, need: Need, ranges: Ranges, timeout: float)
     context = instance.context(ranges.facts.context, need.context.ranges)
     requirement = need.requirement
     if requirement.exists:
-        _, extent = requirement.binders[-1]
-        return requirement.cond == TRUE and context.nonnegative(instance.extent(extent) - 1)
+        own, extent = requirement.binders[-1]
+        outside = instance.context(ranges.facts.context, without(need.context, own).ranges)
+        return requirement.cond == TRUE and outside.nonnegative(instance.extent(extent) - 1)
     cond, path = instance.cond(requirement.cond), tuple(instance.cond(c) for c in requirement.path)
     for _ in range(DEPTH):
         if _settled(cond, path, context, ranges):

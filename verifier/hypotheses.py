@@ -9,7 +9,7 @@ from fractions import Fraction
 from gradproof.compiler.claims import Hypothesis
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import OpDef
-from gradproof.verifier.normal import Atom, Frozen, Monomial
+from gradproof.verifier.forms import Atom, Frozen, Monomial
 from gradproof.verifier.setting import setting_of
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice, permutations
 
 from gradproof.compiler.claims import Hypothesis
 from gradproof.compiler.dims import Poly
@@ -24,18 +25,20 @@ from gradproof.compiler.rules import RuleSet, derived_jvp, meaning_of, unfolded
 from gradproof.compiler.terms import ZERO, Cond, Or, RealCmp, Term, both, negate, substitute
 from gradproof.verifier.derivatives import Proof
 from gradproof.verifier.equality import Abstraction, equal
-from gradproof.verifier.normal import (
+from gradproof.verifier.forms import (
     Atom,
     Form,
     Monomial,
-    Normalizer,
     Number,
     TooLarge,
     accumulate,
     atom,
     plus,
     scaled,
+    tensors_in,
 )
+from gradproof.verifier.naming import canonical, thaw
+from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.setting import Setting, setting_of
 
 WEIGHTS = (Fraction(0), Fraction(1), Fraction(1, 2))
@@ -98,6 +101,28 @@ def _inside(part: object) -> Iterator[Atom]:
             pass
 
 
+def _holes(one: Atom, monomial: Monomial) -> dict[str, Poly]:
+    """Names for the bound indices that an atom reads, by their place among the binders."""
+    return {v: Poly.sym(f"?{k}") for k, v in enumerate(v for v, _ in monomial.binders if v in one.symbols)}
+
+
+def _first(read: Atom, others: list[Atom]) -> bool:
+    """Whether an entry is the first, or the last, of those that a condition reads in its tensor, for every index.
+
+    Then of several indices at once the first condition (or the last) has an entry that the others do not read.
+    """
+    signs: set[bool] = set()
+    for other in others:
+        if other.kind not in ("read", "bool") or other.parts[0] != read.parts[0]:
+            continue
+        steps = [(a - b).constant for a, b in zip(other.parts[1], read.parts[1], strict=True)]
+        step = next((k for k in steps if k != 0), None)
+        if step is None:
+            return False  # the same entry, or one that may be
+        signs.add(step > 0)
+    return len(signs) <= 1
+
+
 def _monomials(part: object) -> Iterator[Monomial]:
     """The monomials that stand directly inside an atom's parts."""
     match part:
@@ -126,7 +151,7 @@ def _one_optimum(op: OpDef, rules: RuleSet, value: Form, timeout: float) -> Proo
     jvp = rules.jvp.result if rules.jvp else op.forward
     names = dict(zip(jvp.indices, map(Poly.sym, op.forward.indices), strict=True))
     own = substitute(unfolded(op, jvp.body), names)  # type: ignore[arg-type]
-    same = equal(own, derived_jvp(op), context, setting_of(op).facts, timeout)
+    same = equal(own, derived_jvp(op), context, setting_of(op).facts_at(ranges), timeout)
     if not same.proved:
         raise Unsettled("the rule is not the even split between the entries that attain the optimum")
     if op.kinks:
@@ -145,7 +170,7 @@ class _Conditions:
     """The second shape: conditions on entries."""
 
     def __init__(self, op: OpDef, setting: Setting, work: Normalizer, timeout: float) -> None:
-        self.op, self.setting, self.work, self.timeout = op, setting, work, timeout
+        self.op, self.facts, self.work, self.timeout = op, setting.facts_at(work.context.ranges), work, timeout
         self.inputs = {p.name for p in op.differentiable}
         self.notes: list[Hypothesis] = []
 
@@ -188,8 +213,7 @@ class _Conditions:
 
     def _oriented(self, one: Atom, monomial: Monomial) -> Atom:
         """The condition with holes for bound indices: renaming may turn [p > 0] into [-p < 0]."""
-        holes = {v: Poly.sym(f"?{k}") for k, v in enumerate(v for v, _ in monomial.binders if v in one.symbols)}
-        ((only, _),) = self.work.substitute_atom(one, holes).items()
+        ((only, _),) = self.work.substitute_atom(one, _holes(one, monomial)).items()
         return only.factors[0][0]
 
     def _varies(self, one: Atom) -> bool:
@@ -200,8 +224,8 @@ class _Conditions:
         for m, coefficient in one.parts[0]:
             match m.factors:
                 case ((read, 1),) if read.kind == "read" and read.parts[0] in self.inputs and not m.binders:
-                    others = [x for x, _ in one.parts[0] if x is not m]
-                    if any(a is read for x in others for f, _ in x.factors for a in _inside(f)) or not coefficient:
+                    others = [a for x, _ in one.parts[0] if x is not m for f, _ in x.factors for a in _inside(f)]
+                    if not coefficient or not _first(read, others):
                         continue
                     symbols = [p.as_symbol for p in read.parts[1]]
                     indices = {v for v, _ in monomial.binders} | set(self.op.forward.indices)
@@ -235,7 +259,7 @@ class _Conditions:
 
         abstraction = Abstraction(self.work)
         zero = [RealCmp("==", abstraction.term(dict(t.generic.parts[0])), ZERO) for t in (a, b)]
-        facts = [*map(abstraction.cond, self.setting.facts), *abstraction.facts]
+        facts = [*map(abstraction.cond, self.facts), *abstraction.facts]
         return prove_real(negate(both(*zero)), facts, self.timeout).answer == "proved"
 
     # One tie
@@ -267,19 +291,32 @@ class _Conditions:
                 continue
             if len({one.parts[0] for one, _ in mine}) > 1:
                 raise Unsettled("the same condition at two places of one product")
-            rest = tuple(f for f in monomial.factors if f not in mine)
-            self._local(tie, mine[0][0], rest)
-            for positive, inside in self._partial(rest):
-                # The kernel's 1/0 is 0: what is undefined at the tie itself has no value there, or an infinite one.
-                self._within(self._substituted(tie, mine[0][0], inside), positive)
-            bare = {Monomial(monomial.binders, monomial.guards, rest): coefficient}
-            at_tie = self._substituted(tie, mine[0][0], bare)
+            condition = self._oriented(mine[0][0], monomial)
+            bare = self._beside(mine[0][0], monomial, tuple(f for f in monomial.factors if f not in mine))
+            for m in bare:
+                self._local(tie, condition, m.factors)
+                for positive, inside in self._partial(m.factors):
+                    # The kernel's 1/0 is 0: what is undefined at the tie itself has no value there, or an infinite one.
+                    self._within(self._substituted(tie, condition, inside), positive)
+            at_tie = self._substituted(tie, condition, scaled(bare, coefficient))
             kinds = {self._oriented(one, monomial).kind for one, _ in mine}
             if kinds == {"pos"}:
                 accumulate(out[0], at_tie)
             if kinds == {"neg"}:
                 accumulate(out[2], at_tie)
         return out
+
+    def _beside(self, one: Atom, monomial: Monomial, rest: tuple[tuple[Atom, Number], ...]) -> Form:
+        """What stands beside a condition, at one choice of the bound indices that the condition reads.
+
+        Each of these ties happens by itself, so that their parts add up to 0 all together would say nothing.
+        """
+        holes = _holes(one, monomial)
+        binders = tuple((v, e) for v, e in monomial.binders if v not in holes)
+        ranges = [
+            g for v, e in monomial.binders if v in holes for g in ((">=", Poly.sym(v)), (">=", e - 1 - Poly.sym(v)))
+        ]
+        return self.work.substitute_monomial(Monomial(binders, monomial.guards | set(ranges), rest), holes)
 
     def _local(self, tie: Tie, condition: Atom, rest: tuple[tuple[Atom, Number], ...]) -> None:
         """The private entry's tensor may be read at the tie's own index only, beside the condition."""
@@ -295,9 +332,9 @@ class _Conditions:
             if one.kind == "size":
                 continue
             if one.kind == "log":
-                yield True, self.work.thaw(one.parts[0])
+                yield True, thaw(one.parts[0])
             if not isinstance(exponent, int) or exponent < 0:
-                inside = self.work.thaw(one.parts[0]) if one.kind == "base" else self.work.of_atom(one)
+                inside = thaw(one.parts[0]) if one.kind == "base" else self.work.of_atom(one)
                 if one.kind != "exp":
                     yield not isinstance(exponent, int), inside
             for monomial in _monomials(one.parts):
@@ -307,11 +344,11 @@ class _Conditions:
         from gradproof.verifier.smt import prove_real
 
         abstraction = Abstraction(self.work)
-        term = abstraction.term(self.work.canonical(form))
+        term = abstraction.term(canonical(form))
         apart: Cond = RealCmp("<", ZERO, term)
         if not positive:
             apart = Or((apart, RealCmp("<", term, ZERO)))
-        facts = [*map(abstraction.cond, self.setting.facts), *abstraction.facts]
+        facts = [*map(abstraction.cond, self.facts), *abstraction.facts]
         if prove_real(apart, facts, self.timeout).answer != "proved":
             raise Unsettled("a side of the tie may be undefined or steep there")
 
@@ -324,12 +361,12 @@ class _Conditions:
         raise Unsettled("no entry to solve the tie for")
 
     def _zero(self, form: Form) -> bool:
-        form = self.work.canonical(form)
+        form = canonical(form)
         if not form:
             return True
         from gradproof.verifier.equality import same_cases
 
-        return not same_cases(form, self.work, self.setting.facts, self.timeout)
+        return not same_cases(form, self.work, self.facts, self.timeout)
 
     def _defined(self, form: Form) -> None:
         """Denominators, roots and logarithms must be inside their domains at the tie."""
@@ -347,7 +384,7 @@ class _Conditions:
                 apart: Cond = RealCmp("<", ZERO, term)
                 if isinstance(exponent, int) and one.kind != "log":
                     apart = Or((apart, RealCmp("<", term, ZERO)))
-                facts = [*map(abstraction.cond, self.setting.facts), *abstraction.facts]
+                facts = [*map(abstraction.cond, self.facts), *abstraction.facts]
                 if prove_real(apart, facts, self.timeout).answer != "proved":
                     raise Unsettled("a side of the tie may be undefined or steep there")
 
@@ -361,6 +398,9 @@ class _Conditions:
         generic = self._pos(difference)
         if generic is None:
             raise Unsettled("a declared kink that is always or never there")
+        if any(tuple(a.extent for a in p.axes) != self.op.forward.extents for p in self.op.differentiable):
+            self._declared_inside(generic, coefficient, rule)
+            return
         tie = Tie(generic, self._private(generic, Monomial((), frozenset(), ((generic, 1),))))
         known = [t for t in self._ties((rule,)) if t.generic is generic]
         tie = known[0] if known else tie
@@ -372,14 +412,33 @@ class _Conditions:
             if any(self._generic(one, monomial) is generic for one in signs):
                 continue
             accumulate(at_tie, {monomial: c})
-        entrywise = all(tuple(a.extent for a in p.axes) == self.op.forward.extents for p in self.op.differentiable)
-        if not entrywise:
-            if self.work.form(coefficient):
-                raise Unsettled("a declared value other than 0 at a kink under a sum")
-            at_tie, wanted = self._parts(tie, rule)[1], {}
         left = self._substituted(tie, generic, plus(at_tie, scaled(wanted, -1)))
         if not self._zero(left):
             raise Unsettled("the rule's value at the kink is not the declared one")
+
+    def _declared_inside(self, generic: Atom, coefficient: Term, rule: Form) -> None:
+        """At a kink under a sum the rule must not mention the tangents of the entries that tie (the value is 0)."""
+        if self.work.form(coefficient):
+            raise Unsettled("a declared value other than 0 at a kink under a sum")
+        tie = next((t for t in self._ties((rule,)) if t.generic in self._namings(generic)), None)
+        if tie is None:
+            raise Unsettled("a declared kink that the rule does not have")
+        tangents = {TANGENT + name for name in tensors_in(tie.generic)}
+        for monomial in rule:
+            mine = [one for one, _ in monomial.factors if one.kind in ("pos", "neg")]
+            if all(self._generic(one, monomial) is not tie.generic for one in mine) and tangents & tensors_in(monomial):
+                raise Unsettled("the rule's value at the kink is not known to be the declared one")
+
+    def _namings(self, generic: Atom) -> list[Atom]:
+        """A declared condition with its own indices named as bound ones, or as the output's, in every way."""
+        fixed = {*self.op.sizes, *self.op.int_attrs}
+        own = sorted(generic.symbols - fixed)
+        names = [*(f"?{k}" for k in range(len(own))), *self.op.forward.indices]
+        out: list[Atom] = []
+        for choice in islice(permutations(names, len(own)), 120):
+            renamed = self.work.substitute_atom(generic, dict(zip(own, map(Poly.sym, choice), strict=True)))
+            out += [atom("pos", one.parts[0]) for m in renamed for one, _ in m.factors if one.kind in ("pos", "neg")]
+        return out
 
     def _pos(self, form: Form) -> Atom | None:
         signed = self.work.sign_is("pos", form)

@@ -73,7 +73,7 @@ def kernel_problem(op: OpDef, kernel: Kernel, computation: Computation, timeout:
     left, right = (indicator(t) if isinstance(t, Cond) else t for t in (result.body, denoted.body))
     setting = setting_of(op)
     context = setting.context.with_ranges(dict(zip(result.indices, result.extents, strict=True)))
-    outcome = equal(inline(left, definitions), right, context, setting.facts, timeout)
+    outcome = equal(inline(left, definitions), right, context, setting.facts_at(context.ranges), timeout)
     return "" if outcome.proved else outcome.reason or "the kernel is not shown to equal its formula"
 
 

@@ -29,11 +29,11 @@ class Context:
 
         Each index is moved to the end of its range that makes the polynomial smallest; then every size is written as
         its lower bound plus something non-negative, and all coefficients must be non-negative. One known fact
-        (p >= 0, so that poly - p >= 0 suffices) may be used besides.
+        (p >= 0, so that poly - p >= 0 suffices) may be used besides; one is that an index has a place in its range.
         """
         if self._at_least_zero(poly):
             return True
-        known = [*extra, *self._linear_facts()]
+        known = [*extra, *self._linear_facts(), *(e - 1 for e in self.ranges.values() if e.constant is None)]
         about = entry_facts(self.facts, frozenset(poly.entries()))
         known += [fact.poly for fact in about if isinstance(fact, IntCmp)]
         return any(self._at_least_zero(poly - fact) for fact in known)
@@ -72,10 +72,14 @@ class Context:
         return self._size_at_least_zero(poly)
 
     def _size_at_least_zero(self, poly: Poly) -> bool:
-        shifted = poly.substitute({s: Poly.sym(s) + low for s, low in self.lower.items() if low and s in poly.symbols})
+        symbols = poly.symbols
+        return self._shifted(poly.substitute({s: Poly.sym(s) + k for s, k in self.lower.items() if k and s in symbols}))
+
+    def _shifted(self, poly: Poly) -> bool:
+        """Whether a polynomial in what sizes exceed their lower bounds by, also inside its atoms, is >= 0."""
         return all(
             coefficient >= 0 and all(self._atom_at_least_zero(atom) for atom, _ in monomial)
-            for monomial, coefficient in shifted.terms
+            for monomial, coefficient in poly.terms
         )
 
     def _atom_at_least_zero(self, atom: object) -> bool:
@@ -83,13 +87,13 @@ class Context:
             case Sym(name):
                 return name in self.lower or name in self.ranges
             case FloorDiv(num, den):
-                return self._size_at_least_zero(num) and self._size_at_least_zero(den - 1)
+                return self._shifted(num) and self._shifted(den - 1)
             case Mod(_, den):
-                return self._size_at_least_zero(den - 1)
+                return self._shifted(den - 1)
             case Min(a, b):
-                return self._size_at_least_zero(a) and self._size_at_least_zero(b)
+                return self._shifted(a) and self._shifted(b)
             case Max(a, b):
-                return self._size_at_least_zero(a) or self._size_at_least_zero(b)
+                return self._shifted(a) or self._shifted(b)
             case _:
                 return False
 

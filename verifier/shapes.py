@@ -25,6 +25,7 @@ from gradproof.compiler.terms import (
     Read,
     Reduce,
     Select,
+    Size,
     Term,
     both,
     children,
@@ -83,6 +84,10 @@ def check_op(op: OpDef, rules: RuleSet, timeout: float) -> list[Failure]:
     context = setting_of(op).context
     failures = _vacuous(op, context, timeout)
     goals = [Goal(int_ge(e, 0), context, (), f"the result's extent {e} is not negative") for e in extents(op.output)]
+    for extent in (e for p in (*op.params, op.output) for e in extents(p)):
+        goals += [
+            Goal(need.cond, context, (), f"{need.why} in the extent {extent}") for need in requirements(Size(extent))
+        ]
     table = tensor_extents(op)
     for name, formula in formulas_of(op, rules):
         inside = context.with_ranges(dict(zip(formula.indices, formula.extents, strict=True)))

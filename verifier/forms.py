@@ -1,0 +1,254 @@
+"""Forms: sums of monomials, each a sum over indices of a product of atoms' powers. [trusted kernel]
+
+Plain data and the operations that no law is needed for: adding, scaling, comparing, looking inside. Atoms are interned,
+so equal atoms are one object and a product is a sorted list of numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import count
+from typing import Any, TypeAlias
+
+from gradproof.compiler.dims import Poly, Sym
+from gradproof.compiler.functions import FUNCTIONS
+
+Number: TypeAlias = int | Fraction
+Binder: TypeAlias = tuple[str, Poly]
+Guard: TypeAlias = tuple[str, Poly]  # (">=" or "==", p): p rel 0
+Factors: TypeAlias = tuple[tuple["Atom", Number], ...]
+Frozen: TypeAlias = tuple[tuple["Monomial", Number], ...]
+
+
+class TooLarge(ArithmeticError):
+    """The expansion grew beyond what is worth comparing."""
+
+
+class NotGeneric(ArithmeticError):
+    """Points away from ties were asked for, and there may be none."""
+
+
+LIMIT = 6000  # monomials in one normal form
+ODD = ("sin", "atan", "erf")  # opaque functions with f(-t) = -f(t)
+
+
+class Atom:
+    """An indivisible factor, interned: equal atoms are one object.
+
+    kinds: "read" tensor, index; "size" dims atom; "bool" tensor, index; "pos"/"neg" frozen; "base" frozen (raised to a
+    power that is no natural number); "exp" monomial; "log" frozen; "fn" name, frozen arguments;
+    "fold" kind, extent, frozen body, frozen guard (max, min or prod over the index that is named by the height).
+    """
+
+    __slots__ = ("height", "id", "kind", "parts", "symbols")
+    kind: str
+    parts: tuple[Any, ...]
+    id: int
+    symbols: frozenset[str]
+    height: int
+
+    def __init__(self, kind: str, parts: tuple[Any, ...], id_: int) -> None:
+        self.kind, self.parts, self.id = kind, parts, id_
+        self.height, self.symbols = _describe(kind, parts)
+
+    def __repr__(self) -> str:
+        return f"{self.kind}{self.parts}"
+
+
+@dataclass(frozen=True, slots=True)
+class Monomial:
+    """sum over binders where guards of the product of factors; factors are sorted by the atoms' ids."""
+
+    binders: tuple[Binder, ...]
+    guards: frozenset[Guard]
+    factors: Factors
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.binders, self.guards, self.factors)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """Names that are free in it."""
+        names: set[str] = set()
+        for atom, _ in self.factors:
+            names |= atom.symbols
+        for _, poly in (*self.guards, *self.binders):
+            names |= poly.symbols
+        return frozenset(names - {v for v, _ in self.binders})
+
+    @property
+    def height(self) -> int:
+        """One more than the height of the atoms, where it binds anything."""
+        inner = max((atom.height for atom, _ in self.factors), default=0)
+        return inner + 1 if self.binders else inner
+
+
+Form: TypeAlias = dict[Monomial, Number]
+UNIT = Monomial((), frozenset(), ())
+_atoms: dict[tuple[Any, ...], Atom] = {}
+_names = count()
+
+
+def _describe(kind: str, parts: tuple[Any, ...]) -> tuple[int, frozenset[str]]:
+    match kind:
+        case "read" | "bool":
+            return 0, frozenset(s for p in parts[1] for s in p.symbols)
+        case "size":
+            return 0, Poly.atom(parts[0]).symbols
+        case "pos" | "neg" | "base" | "log":
+            return of_frozen(parts[0])
+        case "exp":
+            return parts[0].height, parts[0].symbols
+        case "fn":
+            described = [of_frozen(argument) for argument in parts[1]]
+            return max((h for h, _ in described), default=0), frozenset().union(*(s for _, s in described))
+        case _:
+            inside = [of_frozen(part) for part in parts[2:]]
+            height = max(h for h, _ in inside) + 1
+            names = frozenset[str]().union(*(s for _, s in inside))
+            return height, (names - {f"%{height}.f"}) | parts[1].symbols
+
+
+def of_frozen(form: Frozen) -> tuple[int, frozenset[str]]:
+    return max((m.height for m, _ in form), default=0), frozenset().union(*(m.symbols for m, _ in form))
+
+
+def atom(kind: str, *parts: Any) -> Atom:
+    """The atom with these parts."""
+    key = (kind, *parts)
+    found = _atoms.get(key)
+    if found is None:
+        found = _atoms[key] = Atom(kind, parts, len(_atoms))
+    return found
+
+
+def fresh_name() -> str:
+    """A bound index's name that is used nowhere else."""
+    return f"~{next(_names)}"
+
+
+def number(value: Number) -> Number:
+    return value.numerator if isinstance(value, Fraction) and value.denominator == 1 else value
+
+
+def constant(value: Number) -> Form:
+    """The form of a constant."""
+    return {UNIT: number(value)} if value else {}
+
+
+def plus(*forms: Form) -> Form:
+    """The sum."""
+    out: Form = {}
+    for form in forms:
+        accumulate(out, form)
+    return out
+
+
+def accumulate(out: Form, form: Form, scale: Number = 1) -> None:
+    """out += scale * form."""
+    for monomial, coefficient in form.items():
+        value = out.get(monomial, 0) + coefficient * scale
+        if value:
+            out[monomial] = number(value)
+        else:
+            out.pop(monomial, None)
+
+
+def scaled(form: Form, factor: Number) -> Form:
+    """factor * form."""
+    return {m: number(c * factor) for m, c in form.items()} if factor else {}
+
+
+def in_order(form: Form) -> Frozen:
+    return tuple(sorted(form.items(), key=_order))
+
+
+def _order(item: tuple[Monomial, Number]) -> Any:
+    monomial, _ = item
+    factors = [(a.id, e) for a, e in monomial.factors]
+    return (len(factors), factors, len(monomial.binders), str(monomial.binders), sorted(map(str, monomial.guards)))
+
+
+def contains(one: Atom, wanted: Atom) -> bool:
+    """Whether an atom is, or has inside, another one."""
+
+    def inside(part: Any) -> bool:
+        match part:
+            case Atom():
+                return part is wanted or inside(part.parts)
+            case Monomial():
+                return any(inside(a) for a, _ in part.factors)
+            case tuple():
+                return any(inside(p) for p in part)
+            case _:
+                return False
+
+    return inside(one)
+
+
+def tensors_in(part: Any) -> frozenset[str]:
+    """The names of the real and boolean tensors that are read anywhere inside."""
+    match part:
+        case Atom():
+            return frozenset({part.parts[0]}) if part.kind in ("read", "bool") else tensors_in(part.parts)
+        case Monomial():
+            return frozenset[str]().union(*(tensors_in(one) for one, _ in part.factors))
+        case tuple() | list():
+            return frozenset[str]().union(*map(tensors_in, part))
+        case _:
+            return frozenset()
+
+
+def can_stay_equal(part: Any) -> bool:
+    """Whether an optimum or an opaque step stands anywhere inside."""
+    match part:
+        case Atom():
+            stepping = part.kind == "fold" or (part.kind == "fn" and FUNCTIONS[part.parts[0]].jump is not None)
+            return stepping or can_stay_equal(part.parts)
+        case Monomial():
+            return any(can_stay_equal(one) for one, _ in part.factors)
+        case tuple():
+            return any(can_stay_equal(p) for p in part)
+        case _:
+            return False
+
+
+def oriented_sign(sign: str, form: Frozen) -> Atom:
+    """[form > 0] or [form < 0] with a monic form: p > 0 is -p < 0, and a positive factor changes nothing."""
+    leading = form[0][1]
+    if leading < 0:
+        sign = "neg" if sign == "pos" else "pos"
+    return atom(sign, tuple((m, number(Fraction(c) / leading)) for m, c in form))
+
+
+def oriented(rel: str, poly: Poly) -> Poly:
+    return -poly if rel == "==" and poly.terms and poly.terms[0][1] < 0 else poly
+
+
+def signature(part: Any, kind: str, mapping: Mapping[str, Poly]) -> str:
+    match part:
+        case Poly():
+            return str(part.substitute(mapping))
+        case Atom():
+            return part.kind + signature(part.parts, part.kind, mapping)
+        case Monomial():
+            inner = sorted(signature(f, "", mapping) for f in part.factors)
+            where = sorted(signature(g, "", mapping) for g in part.guards)
+            return f"<{len(part.binders)} {inner} {where}>"
+        case tuple() | list():
+            pieces = [signature(p, "", mapping) for p in part]
+            if part and isinstance(part[0], tuple) and part[0] and isinstance(part[0][0], Monomial):
+                pieces.sort()
+            return kind + "(" + ",".join(pieces) + ")"
+        case Sym(name):
+            return str(mapping.get(name, name))
+        case str() | int() | Fraction():
+            return str(part)
+        case _:
+            return str(Poly.atom(part).substitute(mapping))
