@@ -108,8 +108,8 @@ def _at_entries(op: OpDef, left: Term, right: Term, timeout: float, generic: fro
     first = _close(op, left, right, timeout, dict(zip(indices, lengths, strict=True)), generic)
     if first.proved or not indices:
         return first
-    weighted = [_paired(side, COTANGENT, indices, lengths) for side in (left, right)]
-    second = _close(op, *weighted, timeout, None, generic)
+    left, right = (_paired(side, COTANGENT, indices, lengths) for side in (left, right))
+    second = _close(op, left, right, timeout, None, generic)
     return second if second.proved else first
 
 
