@@ -70,13 +70,15 @@ def test_the_page_lists_what_the_modules_say() -> None:
 
 
 def test_what_is_trusted_rests_on_little() -> None:
-    data = {"dims", "terms", "claims", "ops", "graph", "source", "rules", "transpose"}
+    data = {"dims", "terms", "claims", "graph", "source", "free"}
     trusted = {Path(name).stem for name in _trusted()}
     for name in sorted(_trusted()):
         for node in ast.walk(ast.parse((ROOT / name).read_text())):
             if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("gradproof."):
                 continue
             imported = (node.module or "").split(".")[-1]
+            if imported == "tape" and [alias.name for alias in node.names] == ["Values"]:
+                continue  # the table that both definitions fill
             assert imported in trusted | data | {"smt", "questions"}, f"{name} rests on {node.module}"
 
 

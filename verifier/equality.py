@@ -1,4 +1,4 @@
-"""Equality of terms: normal forms first, then the strategies for what is left over.
+"""Equality of terms: normal forms first, then the strategies for what is left over. [trusted kernel]
 
 Each strategy rewrites the difference into an equal one, or shows that a part of it is zero at every point; none of
 them may answer "different". In order: clear denominators that are sums; give sums that differ by a change of indices

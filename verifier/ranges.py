@@ -1,4 +1,4 @@
-"""What is known of integers while a proof runs: lower bounds of sizes, ranges of indices, and linear facts."""
+"""What is known of integers while a proof runs: lower bounds of sizes, ranges of indices, linear facts. [trusted]"""
 
 from __future__ import annotations
 

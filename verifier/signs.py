@@ -1,4 +1,4 @@
-"""Bounds of terms: an interval, with open or closed ends, that a term's value lies in wherever it is defined.
+"""Bounds of terms: an interval, with open or closed ends, that a term's value lies in wherever it is defined. [trusted]
 
 This is how `1 + exp(x) != 0`, `sqrt(var + eps) > 0` and `log(sum exp)` are settled without a solver. Over the reals;
 the bounds are rational or infinite.
