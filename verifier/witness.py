@@ -21,6 +21,7 @@ ATTRIBUTES = (1, 2, 0)
 LENGTHS = (2, 1, 3, 4)
 CHOICES = 20_000
 SPECIAL = tuple(map(Fraction, (0, 1, -1, 2)))
+LARGEST = 24  # entries of one tensor, at most
 CONSTANTS = 24  # of an operator's own constants, at most
 
 
@@ -115,7 +116,9 @@ def _sizes(op: OpDef, values: tuple[int, ...]) -> Sizes | None:
     if any(prod(shape) != ints[name] for name, shape in packs.items()):
         return None
     sizes = Sizes(ints, packs)
-    return sizes if _allowed(op, sizes) else None
+    if not _allowed(op, sizes) or any(prod(sizes.shape(extents(p))) > LARGEST for p in (*op.params, op.output)):
+        return None
+    return sizes
 
 
 def _pack_shape(ints: Mapping[str, int], name: str, rank: Poly | None) -> tuple[int, ...]:
