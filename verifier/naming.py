@@ -88,6 +88,11 @@ def thaw(form: Frozen) -> Form:
     return apart(dict(form))
 
 
+def collected(form: Form) -> Form:
+    """The form with equal sums added up, whatever their bound indices are called."""
+    return apart(canonical(form))
+
+
 def freeze(form: Form) -> Frozen:
     """The canonical, hashable version of a form."""
     return in_order(canonical(form))

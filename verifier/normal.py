@@ -79,7 +79,7 @@ from gradproof.verifier.forms import (
     tensors_in,
 )
 from gradproof.verifier.index_sets import drop_implied, impossible, narrow, solve_equality
-from gradproof.verifier.naming import apart, canonical, freeze, thaw
+from gradproof.verifier.naming import apart, canonical, collected, freeze, thaw
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.vanishing import vanishes
 
@@ -257,6 +257,7 @@ class Normalizer:
         return out
 
     def _inverse(self, base: Form) -> Form:
+        base = collected(base)
         if not base:
             return {}
         coefficient, outside, inside = self.content(base, every=True)
@@ -266,6 +267,7 @@ class Normalizer:
         return scaled(self.monomial((), (), factors), Fraction(1) / coefficient)
 
     def _root(self, base: Form) -> Form:
+        base = collected(base)
         if not base:
             return {}
         coefficient, outside, inside = self.content(base, every=False)
@@ -363,6 +365,7 @@ class Normalizer:
         return self.monomial((), (), factors)
 
     def _log(self, argument: Form) -> Form:
+        argument = collected(argument)
         if not argument:
             return {}
         coefficient, outside, inside = self.content(argument, every=False)
@@ -417,6 +420,7 @@ class Normalizer:
         return self.case_split([form], lambda parts: self._sign_is(sign, parts[0]))
 
     def _sign_is(self, sign: str, form: Form) -> Form:
+        form = collected(form)
         if form.keys() <= {UNIT}:
             value = form.get(UNIT, 0)
             return constant(int(value > 0 if sign == "pos" else value < 0))
