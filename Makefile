@@ -4,7 +4,7 @@ BIN := .venv/bin
 FOLDERS := compiler runtime verifier grammar
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test check bench links format clean help
+.PHONY: demo test mutants check bench links format clean help
 
 demo: .venv/.run ## prove the examples, show a refusal, train the digits
 	@printf '\n== The examples: every claim proved, for all sizes ==\n'
@@ -17,6 +17,9 @@ demo: .venv/.run ## prove the examples, show a refusal, train the digits
 
 test: .venv/.test ## every test
 	$(BIN)/python -m pytest -q
+
+mutants: .venv/.test ## every mutant of every rule, not only a sample (half an hour)
+	MUTANTS=all $(BIN)/python -m pytest -q tests/test_mutations.py
 
 check: .venv/.dev links ## lint, format, strict types
 	$(BIN)/ruff check .
