@@ -34,9 +34,9 @@ class ProofError(Exception):
         return self.report.verdicts
 
     def __str__(self) -> str:
-        from gradproof.report.text import failure, totals
+        from gradproof.report.text import explained, totals
 
-        return "\n\n".join([*map(failure, self.report.failures()), totals(self.report)])
+        return "\n\n".join([*explained(list(self.report.failures())), totals(self.report)])
 
 
 class Compiled(Mapping[str, "Program"]):

@@ -47,7 +47,8 @@ def check_shapes(graph: Graph, facts: GraphFacts, timeout: float) -> list[ShapeF
 
 def _goals(graph: Graph) -> Iterator[tuple[Cond | str, str, Span]]:
     for claim in graph.size_claims:
-        yield int_eq(claim.left, claim.right), claim.reason or f"{claim.left} == {claim.right}", claim.span
+        sides = f"{claim.left} == {claim.right}"
+        yield int_eq(claim.left, claim.right), f"{claim.reason}: {sides}" if claim.reason else sides, claim.span
     seen: set[object] = set()
     for node in graph.inner:
         types = [_type(graph, node, k) for k in range(len(node.args))]
@@ -129,17 +130,19 @@ def _prove(goal: Cond, what: str, span: Span, facts: GraphFacts, timeout: float)
     if found.answer == "refuted" and found.model is not None:
         dims = {k: int(v) for k, v in found.model.items() if k in facts.context.lower}
         values = {k: int(v) for k, v in found.model.items() if k not in dims}
-        # Dims that the goal does not mention may take any value; they are left out.
-        left = _sides(goal, dims) if not entries_in(goal) else "it does not hold there"
-        return ShapeFailure(what, span, Counterexample(dims, values, what, left, True))
+        got = "it does not hold there" if entries_in(goal) else _sides(goal, dims)
+        return ShapeFailure(what, span, Counterexample(dims, values, what, got, True))
     return ShapeFailure(what, span, None, found.reason or "not proved")
 
 
 def _sides(goal: Cond, dims: dict[str, int]) -> str:
+    """What the two sides of an equation are at the dims."""
     match goal:
         case IntCmp("==", poly):
             try:
-                return f"the two sides differ by {abs(poly.evaluate(dims))}"
+                left = Poly({m: c for m, c in poly.terms if c > 0})
+                right = left - poly
+                return f"{left} = {left.evaluate(dims)}, {right} = {right.evaluate(dims)}"
             except (KeyError, ZeroDivisionError):
                 pass
     return "it does not hold there"

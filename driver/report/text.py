@@ -24,8 +24,8 @@ def render_file(file: FileReport) -> str:
     failures = [v for v in file.verdicts if v.answer != "proved"]
     for warning in file.warnings:
         lines.append(_indent(str(warning).replace(": error[", ": warning[", 1), 2))
-    for verdict in failures:
-        lines.extend(["", _indent(failure(verdict), 2)])
+    for text in explained(failures):
+        lines.extend(["", _indent(text, 2)])
     if failures:
         lines.append("")
     return "\n".join(lines)
@@ -39,15 +39,28 @@ def totals(report: Report) -> str:
     return f"{counts}{ill_formed} in {files}, {sum(f.seconds for f in report.files):.2f} s"
 
 
-def failure(verdict: Verdict) -> str:
-    """One refuted or unknown claim: the statement, the place in the text, and the counterexample or the reason."""
-    claim = verdict.claim
-    lines = [f"{verdict.answer}: {claim.code} of {claim.kind} {claim.subject}", f"  {claim.text}"]
+def explained(failures: Sequence[Verdict]) -> Iterator[str]:
+    """Each failure in full; claims of one subject that fail for one reason, or at one point, are told once."""
+    groups: dict[object, list[Verdict]] = {}
+    for verdict in failures:
+        claim, point = verdict.claim, verdict.counterexample
+        shown = verdict.reason if point is None else f"{point.values}{point.expected}{point.got}"
+        groups.setdefault((claim.kind, claim.subject, claim.digest, verdict.answer, shown), []).append(verdict)
+    return map(_failure, groups.values())
+
+
+def _failure(verdicts: Sequence[Verdict]) -> str:
+    """Refuted or unknown claims: the statement, the place in the text, and the counterexample or the reason."""
+    verdict, claim = verdicts[0], verdicts[0].claim
+    codes = ", ".join(dict.fromkeys(v.claim.code for v in verdicts))
+    lines = [f"{verdict.answer}: {codes} of {claim.kind} {claim.subject}"]
+    if len({v.claim.code for v in verdicts}) == 1:
+        lines.append(f"  {claim.text}")
     if claim.span is not None and claim.span.source.text:
         lines.extend([f"  at {claim.span}", _indent(claim.span.excerpt(), 2)])
     if verdict.counterexample is not None:
         lines.extend(_counterexample(verdict.counterexample))
-    if verdict.reason:
+    elif verdict.reason:
         lines.append(f"  reason: {verdict.reason}")
     return "\n".join(lines)
 
