@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import isqrt
+from math import floor, isqrt
 
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.functions import FUNCTIONS
@@ -223,6 +223,7 @@ class Normalizer:
         expand: list[tuple[Atom, int]] = []
         kept: list[tuple[Atom, Number]] = []
         nonzero: list[Poly] = []
+        scale: Number = 1
         for one, exponent in powers.items():
             if one.kind in ("pos", "neg", "bool"):
                 if one.kind == "pos" and atom("neg", one.parts[0]) in powers:
@@ -235,10 +236,17 @@ class Normalizer:
                     nonzero.append(Poly.atom(one.parts[0]))
             elif one.kind == "base" and isinstance(exponent, int) and exponent > 0:
                 expand.append((one, exponent))
+            elif one.kind == "base" and one.parts[0][0][0] == UNIT and len(one.parts[0]) == 1:
+                # The root of a number: 2^(-3/2) is 2^-2 * 2^(1/2).
+                whole = floor(exponent)
+                scale = scale * Fraction(one.parts[0][0][1]) ** whole
+                kept += [(one, number(exponent - whole))] if exponent != whole else []
             else:
                 kept.append((one, exponent))
         kept.sort(key=lambda f: f[0].id)
         form = self._simplify(list(binders), set(guards), kept)
+        if scale != 1:
+            form = scaled(form, scale)
         for one, exponent in expand:
             form = self.times(form, self.power(thaw(one.parts[0]), exponent))
         for poly in nonzero:
