@@ -96,7 +96,8 @@ class Interval:
         return Interval(low, high, self.low_open or other.low_open, self.high_open or other.high_open)
 
     def __mul__(self, other: Interval) -> Interval:
-        if self == _ZERO or other == _ZERO:
+        # An interval without a number in it (facts that exclude each other) may be taken for any other.
+        if any(side.nonnegative and (-side).nonnegative for side in (self, other)):
             return _ZERO
         if self.nonnegative and other.nonnegative:
             return _times(self, other)
