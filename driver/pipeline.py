@@ -119,9 +119,11 @@ def load(program: str | os.PathLike[str] | Graph | Text) -> Module:
     if isinstance(program, Graph):
         return Module(f"<{program.name}>", {}, {program.name: program}, (), ())
     text = as_text(program)
-    if text.content is None:
-        return load_path(Path(text.path))
-    return load_text(text.content, text.path)
+    module = load_path(Path(text.path)) if text.content is None else load_text(text.content, text.path)
+    if not module.ops and not module.graphs:
+        advice = "write a fn, an op or a graph; a gate that finds nothing must not say that all is proved"
+        raise Diagnostic("E-EMPTY", f"{text.path}: there is nothing to prove here", None, advice)
+    return module
 
 
 def prove(module: Module, timeout: float) -> tuple[Verdict, ...]:

@@ -367,3 +367,11 @@ def test_the_same_operator_in_two_files_is_shown_in_each(wrong: Path, capsys: py
     shown = capsys.readouterr().out
     assert f"at {wrong}:3:" in shown
     assert f"at {copy}:3:" in shown
+
+
+@pytest.mark.parametrize("content", ["", "# only a comment\n", "dim N\n"])
+def test_nothing_to_prove_is_no_pass(tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "empty.gproof"
+    path.write_text(content)
+    assert main(["verify", str(path)]) == 1
+    assert "E-EMPTY" in capsys.readouterr().out
