@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from gradproof.compiler.dims import Entry, FloorDiv, Max, Min, Mod, Poly
 from gradproof.compiler.functions import FUNCTIONS, nonzero
+from gradproof.compiler.rewriting import children, polys, substitute, substitute_cond
 from gradproof.compiler.terms import (
     TRUE,
     ZERO,
@@ -32,7 +33,6 @@ from gradproof.compiler.terms import (
     Term,
     add,
     both,
-    children,
     divide,
     fresh,
     indicator,
@@ -40,12 +40,9 @@ from gradproof.compiler.terms import (
     mul,
     negate,
     num,
-    polys,
     power,
     reduce_,
     select,
-    substitute,
-    substitute_cond,
     total,
 )
 

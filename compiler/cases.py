@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from gradproof.compiler.rewriting import map_children
 from gradproof.compiler.terms import (
     FALSE,
     TRUE,
@@ -23,7 +24,6 @@ from gradproof.compiler.terms import (
     Term,
     both,
     either,
-    map_children,
     mul,
     negate,
     select,

@@ -1,4 +1,4 @@
-"""Integer polynomials over sizes and indices: the shapes of tensors and the positions that are read in them.
+"""Integer polynomials over sizes and indices: the shapes of tensors and the positions that are read in them. [trusted]
 
 A `Poly` is the only integer expression of the compiler: a tensor's extent, an attribute, an index inside a read.
 It is kept in a canonical form, so two polynomials that are equal as polynomials are equal as Python objects;

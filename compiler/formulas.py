@@ -14,10 +14,12 @@ from itertools import islice
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.integers import MAX_POWER, integer, is_integer, kind_of, position_of
 from gradproof.compiler.ops import Formula, OpDef
+from gradproof.compiler.rewriting import free_symbols, replace_reads, substitute, walk
 from gradproof.compiler.scopes import Scope, chain, check_index, extent_of, unknown, written
 from gradproof.compiler.terms import (
     ONE,
     TRUE,
+    And,
     BoolRead,
     Cond,
     Num,
@@ -39,11 +41,8 @@ from gradproof.compiler.terms import (
     num,
     power,
     reduce_,
-    replace_reads,
     select,
     size,
-    substitute,
-    walk,
 )
 from gradproof.grammar.source import Diagnostic, Span
 from gradproof.grammar.syntax import (
@@ -304,8 +303,6 @@ def _hoist(expr: Binder, bound: list[tuple[str, str, Poly]], guard: Cond) -> lis
     A max or a min over no index at all is undefined, so its guard must not tie an inner index to an outer one: the
     inner optimum could then be empty where the whole is not.
     """
-    from gradproof.compiler.terms import And, free_symbols
-
     guards: list[Cond] = [TRUE] * len(bound)
     for part in guard.args if isinstance(guard, And) else (guard,):
         places = [k for k, (_, unique, _) in enumerate(bound) if unique in free_symbols(part)]

@@ -10,7 +10,8 @@ from gradproof.compiler.dims import Entry, Poly
 from gradproof.compiler.emit import NOTHING, Builder
 from gradproof.compiler.kernels import Kernel, Operand, Scalar, Step, Use, Value, bare, label, register_name
 from gradproof.compiler.ops import Axis, OpDef
-from gradproof.compiler.terms import Cond, Num, Term, replace_reads, replace_reads_cond, substitute, substitute_cond
+from gradproof.compiler.rewriting import replace_reads, replace_reads_cond, substitute, substitute_cond
+from gradproof.compiler.terms import Cond, Num, Term
 
 Sizes = tuple[tuple[str, tuple[Poly, ...]], ...]
 Attrs = tuple[tuple[str, Poly | Fraction], ...]

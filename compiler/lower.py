@@ -15,6 +15,7 @@ from gradproof.compiler.emit import Builder, rename
 from gradproof.compiler.functions import FUNCTIONS
 from gradproof.compiler.kernels import Kernel, Operand, Program, Scalar, Value, expandable, label, live
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Axis, Formula, OpDef, Param
+from gradproof.compiler.rewriting import children, substitute, substitute_cond
 from gradproof.compiler.rules import Computation, RuleSet, rules_of
 from gradproof.compiler.terms import (
     TRUE,
@@ -38,14 +39,11 @@ from gradproof.compiler.terms import (
     Term,
     Truth,
     both,
-    children,
     fresh,
     int_lt,
     mul,
     neg,
     power,
-    substitute,
-    substitute_cond,
 )
 
 

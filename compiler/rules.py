@@ -15,24 +15,8 @@ from gradproof.compiler.calculus import derivative
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.functions import FUNCTIONS
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, OpDef, Param
-from gradproof.compiler.terms import (
-    ZERO,
-    Call,
-    Cond,
-    Read,
-    RealCmp,
-    Reduce,
-    Select,
-    Term,
-    add,
-    free_symbols,
-    mul,
-    replace_reads,
-    select,
-    substitute,
-    tensors,
-    walk,
-)
+from gradproof.compiler.rewriting import free_symbols, replace_reads, substitute, tensors, walk
+from gradproof.compiler.terms import ZERO, Call, Cond, Read, RealCmp, Reduce, Select, Term, add, mul, select
 from gradproof.compiler.transpose import inline, transpose
 
 

@@ -11,6 +11,7 @@ from itertools import count
 
 from gradproof.compiler.dims import Entry, FloorDiv, Max, Min, Mod, Poly, Sym
 from gradproof.compiler.ops import Formula, OpDef, Param
+from gradproof.compiler.rewriting import free_symbols, tensors
 from gradproof.compiler.terms import (
     TRUE,
     Add,
@@ -31,8 +32,6 @@ from gradproof.compiler.terms import (
     Size,
     Term,
     Truth,
-    free_symbols,
-    tensors,
 )
 
 Names = Mapping[str, str]

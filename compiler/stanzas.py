@@ -14,6 +14,7 @@ from gradproof.compiler.formulas import (
     real,
 )
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Axis, Formula, Kink, OpDef, Param
+from gradproof.compiler.rewriting import tensors
 from gradproof.compiler.scopes import Scope, Tensor, check_depth, check_index, extent_of, parts, unknown, written
 from gradproof.compiler.signatures import (
     LIFTED,
@@ -25,7 +26,7 @@ from gradproof.compiler.signatures import (
     nothing,
     op_signature,
 )
-from gradproof.compiler.terms import Cond, tensors
+from gradproof.compiler.terms import Cond
 from gradproof.grammar.source import Diagnostic, Source, Span
 from gradproof.grammar.syntax import (
     Access,

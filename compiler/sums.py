@@ -12,6 +12,7 @@ from gradproof.compiler.dims import Poly
 from gradproof.compiler.emit import symbols
 from gradproof.compiler.kernels import Operand, Scalar
 from gradproof.compiler.lower import Lowering, denominators, numerators, total
+from gradproof.compiler.rewriting import free_symbols, substitute, substitute_cond
 from gradproof.compiler.terms import (
     ONE,
     TRUE,
@@ -28,14 +29,11 @@ from gradproof.compiler.terms import (
     Truth,
     add,
     both,
-    free_symbols,
     in_range,
     int_ge,
     mul,
     negate,
     size,
-    substitute,
-    substitute_cond,
 )
 
 Binders = dict[str, Poly]

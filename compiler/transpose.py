@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gradproof.compiler.dims import Poly
+from gradproof.compiler.rewriting import free_symbols, replace_reads, substitute, substitute_cond, tensors, walk
 from gradproof.compiler.terms import (
     TRUE,
     ZERO,
@@ -26,19 +27,13 @@ from gradproof.compiler.terms import (
     Term,
     add,
     both,
-    free_symbols,
     fresh,
     in_range,
     int_eq,
     mul,
     negate,
     reduce_,
-    replace_reads,
     select,
-    substitute,
-    substitute_cond,
-    tensors,
-    walk,
 )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from gradproof.compiler.denote import Irrational, Rationals, Undecided, Undefined, evaluate, unroll
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.functions import FUNCTIONS
+from gradproof.compiler.rewriting import replace_reads
 from gradproof.compiler.terms import (
     BoolRead,
     Call,
@@ -33,7 +34,6 @@ from gradproof.compiler.terms import (
     negate,
     num,
     power,
-    replace_reads,
     select,
     sub,
 )

@@ -18,6 +18,7 @@ from gradproof.compiler.library import prelude
 from gradproof.compiler.lower import lower, tensors_of
 from gradproof.compiler.ops import Axis, Formula, OpDef, Param
 from gradproof.compiler.plan import Plan
+from gradproof.compiler.rewriting import free_symbols, tensors
 from gradproof.compiler.rules import Computation, rules_of
 from gradproof.compiler.slots import assign
 from gradproof.compiler.terms import (
@@ -35,7 +36,6 @@ from gradproof.compiler.terms import (
     both,
     call,
     divide,
-    free_symbols,
     in_range,
     indicator,
     int_eq,
@@ -48,7 +48,6 @@ from gradproof.compiler.terms import (
     reduce_,
     select,
     sub,
-    tensors,
     total,
 )
 from gradproof.grammar.source import BUILTIN

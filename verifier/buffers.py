@@ -9,7 +9,8 @@ from gradproof.compiler.dims import Poly, Sym
 from gradproof.compiler.functions import FUNCTIONS
 from gradproof.compiler.kernels import Operand, Program, Scalar, Step, Use, bare, is_label
 from gradproof.compiler.plan import Plan
-from gradproof.compiler.terms import Cond, Read, walk
+from gradproof.compiler.rewriting import walk
+from gradproof.compiler.terms import Cond, Read
 
 # The operands over which the executor writes entry by entry: it reads an entry of them before it writes that entry, and
 # of no other operand after. A choice reads its second branch again after its first write.

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from gradproof.compiler.dims import Entry, Poly
 from gradproof.compiler.kernels import Kernel, Operand, Program, Scalar, Step, Use
+from gradproof.compiler.rewriting import free_symbols, substitute, substitute_cond
 from gradproof.compiler.terms import (
     TRUE,
     ZERO,
@@ -26,7 +27,6 @@ from gradproof.compiler.terms import (
     add,
     both,
     either,
-    free_symbols,
     fresh,
     in_range,
     int_eq,
@@ -38,8 +38,6 @@ from gradproof.compiler.terms import (
     select,
     size,
     sub,
-    substitute,
-    substitute_cond,
 )
 
 Meaning: TypeAlias = Term | Cond | Poly

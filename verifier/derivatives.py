@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from gradproof.compiler.claims import Hypothesis
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import COTANGENT, TANGENT, OpDef, Param
+from gradproof.compiler.rewriting import substitute
 from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of, tied, unfolded, without
-from gradproof.compiler.terms import Read, Term, mul, substitute, total
+from gradproof.compiler.terms import Read, Term, mul, total
 from gradproof.verifier.equality import Equal, equal
 from gradproof.verifier.hypotheses import explain
 from gradproof.verifier.setting import Setting, setting_of

@@ -15,24 +15,9 @@ from functools import lru_cache
 from gradproof.compiler.calculus import Requirement, requirements
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import OpDef
+from gradproof.compiler.rewriting import free_symbols, substitute, substitute_cond
 from gradproof.compiler.rules import RuleSet, derived_jvp, meaning_of, unfolded
-from gradproof.compiler.terms import (
-    TRUE,
-    ZERO,
-    And,
-    Cond,
-    IntCmp,
-    Not,
-    Num,
-    Or,
-    Read,
-    RealCmp,
-    Term,
-    both,
-    free_symbols,
-    substitute,
-    substitute_cond,
-)
+from gradproof.compiler.terms import TRUE, ZERO, And, Cond, IntCmp, Not, Num, Or, Read, RealCmp, Term, both
 from gradproof.verifier.forms import Atom, Form, Monomial, Number, TooLarge, atom, scaled
 from gradproof.verifier.naming import freeze
 from gradproof.verifier.normal import Normalizer
@@ -352,6 +337,6 @@ def _declared(op: OpDef, fact: Cond) -> Context:
 
 
 def _reads(cond: Cond) -> list[Read]:
-    from gradproof.compiler.terms import walk
+    from gradproof.compiler.rewriting import walk
 
     return [node for node in walk(cond) if isinstance(node, Read)]

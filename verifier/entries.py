@@ -26,6 +26,7 @@ from gradproof.compiler.denote import Env, Symbols, evaluate, holds
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.graph import Graph, Node
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, OpDef
+from gradproof.compiler.rewriting import map_children, map_cond, replace_reads
 from gradproof.compiler.rules import Computation, rules_of
 from gradproof.compiler.terms import (
     ONE,
@@ -41,12 +42,9 @@ from gradproof.compiler.terms import (
     add,
     both,
     either,
-    map_children,
-    map_cond,
     mul,
     negate,
     num,
-    replace_reads,
     select,
 )
 from gradproof.verifier.equality import equal

@@ -9,24 +9,16 @@ from fractions import Fraction
 from gradproof.compiler.dims import Entry, Poly
 from gradproof.compiler.graph import Bound, Env, Graph, Node, Ref
 from gradproof.compiler.ops import OpDef
-from gradproof.compiler.terms import (
-    BoolRead,
-    Cond,
-    IntCmp,
-    Num,
-    Read,
-    Term,
+from gradproof.compiler.rewriting import (
     free_symbols,
-    fresh,
     inline_names,
     inline_names_cond,
-    int_ge,
-    int_lt,
     map_children,
     map_cond,
     replace_reads,
     replace_reads_cond,
 )
+from gradproof.compiler.terms import BoolRead, Cond, IntCmp, Num, Read, Term, fresh, int_ge, int_lt
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.signs import ANY, Interval
 

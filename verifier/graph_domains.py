@@ -10,18 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gradproof.compiler.graph import Graph, Node, Ref
+from gradproof.compiler.rewriting import walk
 from gradproof.compiler.rules import meaning_of
 from gradproof.compiler.show import show
-from gradproof.compiler.terms import (
-    TRUE,
-    Cond,
-    IntCmp,
-    Num,
-    Read,
-    RealCmp,
-    both,
-    walk,
-)
+from gradproof.compiler.terms import TRUE, Cond, IntCmp, Num, Read, RealCmp, both
 from gradproof.grammar.source import Span
 from gradproof.verifier.domains import Need, residual, without
 from gradproof.verifier.facts import GraphFacts, Instance, ungrouped, value_name

@@ -13,18 +13,9 @@ from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.graph import Graph, Node
 from gradproof.compiler.ops import Axis, Formula, OpDef, Param
+from gradproof.compiler.rewriting import tensors, walk
 from gradproof.compiler.rules import Computation, RuleSet, derived_jvp, meaning_of
-from gradproof.compiler.terms import (
-    BoolRead,
-    Cond,
-    IntCmp,
-    Num,
-    Read,
-    RealCmp,
-    Term,
-    tensors,
-    walk,
-)
+from gradproof.compiler.terms import BoolRead, Cond, IntCmp, Num, Read, RealCmp, Term
 from gradproof.verifier.derivatives import Proof
 from gradproof.verifier.facts import Instance, apart, ungrouped, value_name
 from gradproof.verifier.graph_domains import Ranges

@@ -13,8 +13,9 @@ from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.graph import Env, Graph, Node, Ref, TensorType
 from gradproof.compiler.ops import Axis, OpDef, Param
+from gradproof.compiler.rewriting import walk
 from gradproof.compiler.show import show
-from gradproof.compiler.terms import Cond, IntCmp, RealCmp, Truth, int_eq, int_ge, walk
+from gradproof.compiler.terms import Cond, IntCmp, RealCmp, Truth, int_eq, int_ge
 from gradproof.grammar.source import Span
 from gradproof.verifier.facts import GraphFacts, Instance
 from gradproof.verifier.ranges import entries_in

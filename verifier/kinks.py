@@ -21,8 +21,9 @@ from itertools import islice, permutations
 from gradproof.compiler.claims import Hypothesis
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import TANGENT, OpDef
+from gradproof.compiler.rewriting import substitute
 from gradproof.compiler.rules import RuleSet, derived_jvp, meaning_of, unfolded
-from gradproof.compiler.terms import ZERO, Cond, Or, RealCmp, Term, both, negate, substitute
+from gradproof.compiler.terms import ZERO, Cond, Or, RealCmp, Term, both, negate
 from gradproof.verifier.derivatives import Proof
 from gradproof.verifier.equality import Abstraction, equal
 from gradproof.verifier.forms import (

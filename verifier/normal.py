@@ -31,6 +31,7 @@ from math import floor, isqrt
 
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.functions import FUNCTIONS
+from gradproof.compiler.rewriting import substitute
 from gradproof.compiler.terms import (
     Add,
     And,
@@ -50,7 +51,6 @@ from gradproof.compiler.terms import (
     Size,
     Term,
     Truth,
-    substitute,
 )
 from gradproof.verifier.forms import (
     LIMIT,

@@ -7,7 +7,8 @@ from fractions import Fraction
 from gradproof.compiler.claims import Claim, Counterexample, Verdict
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.graph import Bound, Graph, Ref
-from gradproof.compiler.terms import Cond, Num, Read, RealCmp, Term, negate, size, walk
+from gradproof.compiler.rewriting import walk
+from gradproof.compiler.terms import Cond, Num, Read, RealCmp, Term, negate, size
 from gradproof.verifier.equality import equal
 from gradproof.verifier.facts import apart, made, value_name, wide
 from gradproof.verifier.graph_domains import Ranges

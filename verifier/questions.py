@@ -13,6 +13,7 @@ from typing import Any
 
 from gradproof.compiler.denote import Env, Irrational, Rationals
 from gradproof.compiler.dims import Atom, Entry, FloorDiv, Max, Min, Mod, Poly, Sym
+from gradproof.compiler.rewriting import walk
 from gradproof.compiler.terms import (
     Add,
     And,
@@ -32,7 +33,6 @@ from gradproof.compiler.terms import (
     Size,
     Term,
     Truth,
-    walk,
 )
 
 MAX_POWER = 64

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gradproof.compiler.dims import Entry, FloorDiv, Max, Min, Mod, Poly, Sym
-from gradproof.compiler.terms import And, Cond, IntCmp, in_range, int_ge, polys, walk
+from gradproof.compiler.rewriting import polys, walk
+from gradproof.compiler.terms import And, Cond, IntCmp, in_range, int_ge
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Undecided, Undefined, evaluate, holds
 from gradproof.compiler.lower import kernel_of
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, OpDef, Param
+from gradproof.compiler.rewriting import free_symbols
 from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of
-from gradproof.compiler.terms import Cond, Term, free_symbols
+from gradproof.compiler.terms import Cond, Term
 from gradproof.runtime.interpret import run_kernel
 from gradproof.runtime.scalars import scalars
 from gradproof.verifier.certain import beyond, differs, dot, hull, shown

@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from gradproof.compiler.dims import Poly, Sym
 from gradproof.compiler.ops import OpDef
-from gradproof.compiler.terms import And, BoolRead, Cond, IntCmp, Read, RealCmp, free_symbols, polys, walk
+from gradproof.compiler.rewriting import free_symbols, polys, walk
+from gradproof.compiler.terms import And, BoolRead, Cond, IntCmp, Read, RealCmp
 from gradproof.verifier.ranges import Context
 
 

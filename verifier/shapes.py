@@ -14,6 +14,7 @@ from gradproof.compiler.calculus import requirements
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, OpDef
+from gradproof.compiler.rewriting import children, polys
 from gradproof.compiler.rules import RuleSet, extents
 from gradproof.compiler.terms import (
     TRUE,
@@ -28,11 +29,9 @@ from gradproof.compiler.terms import (
     Size,
     Term,
     both,
-    children,
     in_range,
     int_ge,
     negate,
-    polys,
 )
 from gradproof.verifier.ranges import Context, entries_in
 from gradproof.verifier.setting import setting_of

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from gradproof.compiler.dims import Poly
+from gradproof.compiler.rewriting import free_symbols, substitute, substitute_cond
 from gradproof.compiler.terms import (
     ONE,
     ZERO,
@@ -29,10 +30,7 @@ from gradproof.compiler.terms import (
     Size,
     Term,
     Truth,
-    free_symbols,
     negate,
-    substitute,
-    substitute_cond,
 )
 from gradproof.verifier.ranges import Context
 

@@ -13,7 +13,8 @@ from typing import Any
 from gradproof.compiler.denote import Env, Irrational, Rationals, Undecided, Undefined, holds
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import OpDef, Param
-from gradproof.compiler.terms import BoolRead, Cond, Read, free_symbols, polys, tensors, walk
+from gradproof.compiler.rewriting import free_symbols, polys, tensors, walk
+from gradproof.compiler.terms import BoolRead, Cond, Read
 
 SIZES = (2, 3, 1, 4)  # extents, the first ones first
 ATTRIBUTES = (2, 1, 3, 0)  # integer attributes that are left open, the first ones first

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.graph import Graph, Node, Ref
-from gradproof.compiler.rules import meaning_of
-from gradproof.compiler.terms import (
-    BoolRead,
-    Cond,
-    Read,
-    Term,
+from gradproof.compiler.rewriting import (
     map_children,
     map_cond,
     replace_reads,
@@ -17,6 +12,8 @@ from gradproof.compiler.terms import (
     substitute,
     substitute_cond,
 )
+from gradproof.compiler.rules import meaning_of
+from gradproof.compiler.terms import BoolRead, Cond, Read, Term
 from gradproof.verifier.facts import Instance, apart, made, wide
 
 

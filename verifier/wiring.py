@@ -17,15 +17,8 @@ from gradproof.compiler.kernels import Kernel, Operand, Scalar, Step, Use, Value
 from gradproof.compiler.lower import kernel_of
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Axis, Param
 from gradproof.compiler.plan import Plan, cotangent_name, tangent_name
-from gradproof.compiler.terms import (
-    Cond,
-    Num,
-    Term,
-    replace_reads,
-    replace_reads_cond,
-    substitute,
-    substitute_cond,
-)
+from gradproof.compiler.rewriting import replace_reads, replace_reads_cond, substitute, substitute_cond
+from gradproof.compiler.terms import Cond, Num, Term
 from gradproof.verifier.arrays import NOTHING, UNIT, Universe
 
 

@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Undecided, Undefined, holds
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import COTANGENT, OpDef, Param
+from gradproof.compiler.rewriting import free_symbols, polys, walk
 from gradproof.compiler.rules import extents
-from gradproof.compiler.terms import And, BoolRead, Cond, Num, Read, RealCmp, free_symbols, polys, walk
+from gradproof.compiler.terms import And, BoolRead, Cond, Num, Read, RealCmp
 
 Entries: TypeAlias = dict[tuple[int, ...], Any]
 ATTRIBUTES = (1, 2, 0)
