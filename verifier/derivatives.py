@@ -8,7 +8,7 @@ what is used there is a subgradient. KINK is about the jvp, so jvp and vjp are s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gradproof.compiler.claims import Hypothesis
 from gradproof.compiler.dims import Poly
@@ -18,22 +18,9 @@ from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of, 
 from gradproof.compiler.terms import Read, Term, mul, total
 from gradproof.verifier.equality import Equal, equal
 from gradproof.verifier.hypotheses import explain
+from gradproof.verifier.kinks import prove_kinks
+from gradproof.verifier.proofs import Proof
 from gradproof.verifier.setting import Setting, setting_of
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """Proved, by which means and under which hypotheses; or not, and why.
-
-    `transversal` tells the search for a counterexample to KINK that all ties are surfaces with inner points beside.
-    """
-
-    proved: bool
-    by: str
-    hypotheses: tuple[Hypothesis, ...] = ()
-    reason: str = ""
-    transversal: bool = False
-
 
 TIES = Hypothesis("the point is not at a tie of the formula", "KINK is proved, which covers the ties")
 
@@ -93,8 +80,6 @@ def _calculus(op: OpDef, inputs: tuple[Param, ...]) -> Term:
 
 def _with_ties(op: OpDef, rules: RuleSet, timeout: float, away: Proof) -> Proof:
     """What is proved away from the ties is proved where KINK is."""
-    from gradproof.verifier.kinks import prove_kinks
-
     if not away.proved:
         return away
     ties = prove_kinks(op, rules, timeout)

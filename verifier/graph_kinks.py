@@ -16,11 +16,11 @@ from gradproof.compiler.ops import Axis, Formula, OpDef, Param
 from gradproof.compiler.rewriting import tensors, walk
 from gradproof.compiler.rules import Computation, RuleSet, derived_jvp, meaning_of
 from gradproof.compiler.terms import BoolRead, Cond, IntCmp, Num, Read, RealCmp, Term
-from gradproof.verifier.derivatives import Proof
 from gradproof.verifier.facts import Instance, apart, ungrouped, value_name
 from gradproof.verifier.graph_domains import Ranges
 from gradproof.verifier.kinks import prove_kinks
 from gradproof.verifier.operators import Options
+from gradproof.verifier.proofs import Proof
 from gradproof.verifier.signs import ANY
 from gradproof.verifier.together import conditions, deeper
 

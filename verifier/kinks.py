@@ -24,7 +24,6 @@ from gradproof.compiler.ops import TANGENT, OpDef
 from gradproof.compiler.rewriting import substitute
 from gradproof.compiler.rules import RuleSet, derived_jvp, meaning_of, unfolded
 from gradproof.compiler.terms import ZERO, Cond, Or, RealCmp, Term, both, negate
-from gradproof.verifier.derivatives import Proof
 from gradproof.verifier.equality import Abstraction, equal
 from gradproof.verifier.forms import (
     Atom,
@@ -40,6 +39,7 @@ from gradproof.verifier.forms import (
 )
 from gradproof.verifier.naming import canonical, thaw
 from gradproof.verifier.normal import Normalizer
+from gradproof.verifier.proofs import Proof
 from gradproof.verifier.setting import Setting, setting_of
 
 WEIGHTS = (Fraction(0), Fraction(1), Fraction(1, 2))

@@ -13,8 +13,8 @@ from gradproof.compiler.ops import OpDef
 from gradproof.compiler.rules import RuleSet, rules_of
 from gradproof.compiler.transpose import NotLinear
 from gradproof.verifier import derivatives, domains, shapes
-from gradproof.verifier.derivatives import Proof
 from gradproof.verifier.kinks import prove_kinks
+from gradproof.verifier.proofs import Proof
 
 ALL_SIZES = "all sizes"
 
