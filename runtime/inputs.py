@@ -80,6 +80,8 @@ class Door:
         for d in self._delta:
             if d.name not in arrays:
                 arrays[d.name] = self._generate(d, known.dims, dtype)
+            elif d.seeded is not None and d.type.kind == "real":
+                _check_drawn(d.name, d.seeded, arrays[d.name])
         for bound, constant in zip(self.graph.assumes, known.constants, strict=True):
             if constant is None or not self._surely(bound, constant, arrays):
                 self._check_assumed(bound, arrays, known.dims)
@@ -202,6 +204,15 @@ class Door:
                 return "", np.asarray(side.evaluate(dims))
             case _:
                 return "", np.asarray(side, dtype=object)
+
+
+def _check_drawn(name: str, seeded: Seeded, array: Array) -> None:
+    """Refuse given numbers that could not have been drawn: proofs use that they are from 0 up to (below) 1."""
+    inside = (array >= 0) & (array <= 1 if seeded.kind == "bernoulli" else array < 1)
+    if not np.asarray(inside, dtype=bool).all():
+        where = _first(~np.asarray(inside, dtype=bool))
+        range_ = "from 0 to 1" if seeded.kind == "bernoulli" else "from 0 up to 1, 1 excluded"
+        raise InputError(f"{name}{_at(where)} = {array[where]}, but {seeded.kind} numbers are {range_}")
 
 
 def _constant(bound: Bound, dims: Mapping[str, int]) -> int | Fraction | None:

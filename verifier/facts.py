@@ -24,8 +24,13 @@ from gradproof.verifier.signs import ANY, Interval
 
 
 def value_name(id_: int) -> str:
-    """What a node's value is called in terms about the graph."""
-    return f"v{id_}"
+    """What a node's value is called in terms about the graph; no input has such a name."""
+    return f"v{id_}`"
+
+
+def value_id(name: str) -> int | None:
+    """The node whose value is called so; None for inputs of the environment and for other groupings."""
+    return int(name[1:-1]) if name.startswith("v") and name.endswith("`") else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +198,8 @@ class Instance:
 
     def cond(self, cond: Cond) -> Cond:
         """An operator's condition in the graph's names."""
-        narrow = self._narrow_cond(cond)
-        return replace_reads_cond(inline_names_cond(narrow, self.tensors, self._names(narrow)), self._attribute)
+        narrow = replace_reads_cond(self._narrow_cond(cond), self._attribute)
+        return inline_names_cond(narrow, self.tensors, self._names(narrow))
 
     def _narrow(self, term: Term) -> Term:
         """Reads without their indices at axes of extent 1, where SHAPE lets only 0 stand."""

@@ -74,9 +74,11 @@ def check_domains(graph: Graph, ranges: Ranges, timeout: float) -> list[DomainFa
         needs = residual(graph.ops[node.op])
         if not needs or (key := ranges.key(node)) in settled:
             continue
-        open_ = [need for need in needs if not _holds(graph, node, need, ranges, timeout)]
-        if not open_:
+        depths = [_holds(graph, node, need, ranges, timeout) for need in needs]
+        if all(depth == 0 for depth in depths):
+            # Only what follows from the ranges alone follows at every node with the same ranges.
             settled.add(key)
+        open_ = [need for need, depth in zip(needs, depths, strict=True) if depth is None]
         failures += [DomainFailure(_words(need), node, node.span) for need in open_]
     return failures
 
@@ -85,23 +87,24 @@ def _words(need: Need) -> str:
     return f"{show(need.requirement.cond)} ({need.requirement.why})"
 
 
-def _holds(graph: Graph, node: Node, need: Need, ranges: Ranges, timeout: float) -> bool:
+def _holds(graph: Graph, node: Node, need: Need, ranges: Ranges, timeout: float) -> int | None:
+    """How many nodes deep the need was shown; None where it was not."""
     instance = Instance.of(graph, node)
     context = instance.context(ranges.facts.context, need.context.ranges)
     requirement = need.requirement
     if requirement.exists:
         own, extent = requirement.binders[-1]
         outside = instance.context(ranges.facts.context, without(need.context, own).ranges)
-        return requirement.cond == TRUE and outside.nonnegative(instance.extent(extent) - 1)
+        return 0 if requirement.cond == TRUE and outside.nonnegative(instance.extent(extent) - 1) else None
     cond, path = instance.cond(requirement.cond), tuple(instance.cond(c) for c in requirement.path)
-    for _ in range(DEPTH):
+    for depth in range(DEPTH):
         if _settled(cond, path, context, ranges):
-            return True
+            return depth
         below = deeper_cond(graph, cond), tuple(deeper_cond(graph, c) for c in path)
         if below == (cond, path) or sum(1 for _ in walk(below[0])) > SIZE:
             break
         cond, path = below
-    return _solver_holds(cond, path, context, ranges, timeout)
+    return DEPTH if _solver_holds(cond, path, context, ranges, timeout) else None
 
 
 def _settled(cond: Cond, path: tuple[Cond, ...], context: Context, ranges: Ranges) -> bool:

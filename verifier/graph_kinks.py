@@ -16,7 +16,7 @@ from gradproof.compiler.ops import Axis, Formula, OpDef, Param
 from gradproof.compiler.rewriting import tensors, walk
 from gradproof.compiler.rules import Computation, RuleSet, derived_jvp, meaning_of
 from gradproof.compiler.terms import BoolRead, Cond, IntCmp, Num, Read, RealCmp, Term
-from gradproof.verifier.facts import Instance, apart, ungrouped, value_name
+from gradproof.verifier.facts import Instance, apart, ungrouped, value_id, value_name
 from gradproof.verifier.graph_domains import Ranges
 from gradproof.verifier.kinks import prove_kinks
 from gradproof.verifier.operators import Options
@@ -114,10 +114,9 @@ def _operator(graph: Graph, node: Node, body: Term, ranges: Ranges) -> OpDef:
 
 def _varies(graph: Graph, name: str) -> bool:
     """Whether a value depends on Γ other than through `const` inputs; inputs of Δ never do."""
-    base = ungrouped(name)
-    if any(d.name == base for d in graph.delta) or not base[1:].isdigit():
+    id_ = value_id(ungrouped(name))
+    if id_ is None:
         return False
-    id_ = int(base[1:])
     if id_ < graph.leaves:
         return True
     return not all(p.const or p.kind != "real" for p in graph.ops[graph.nodes[id_].op].params)

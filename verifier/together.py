@@ -14,14 +14,14 @@ from gradproof.compiler.rewriting import (
 )
 from gradproof.compiler.rules import meaning_of
 from gradproof.compiler.terms import BoolRead, Cond, Read, Term
-from gradproof.verifier.facts import Instance, apart, made, wide
+from gradproof.verifier.facts import Instance, apart, made, value_id, wide
 
 
 def producer(graph: Graph, name: str) -> Node | None:
     """The node whose value, grouped as it is made, has this name in terms; None for inputs and other groupings."""
-    if not name.startswith("v") or not name[1:].isdigit() or any(delta.name == name for delta in graph.delta):
+    id_ = value_id(name)
+    if id_ is None:
         return None
-    id_ = int(name[1:])
     return graph.nodes[id_] if graph.leaves <= id_ < len(graph.nodes) else None
 
 
