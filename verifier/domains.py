@@ -315,10 +315,13 @@ def _key(work: Normalizer, form: Form, need: Need) -> object:
 
 def residual(op: OpDef) -> tuple[Need, ...]:
     """What a graph must show where it applies the operator: the declared domain, and what bounds can't settle."""
-    declared = tuple(
-        Need(Requirement((), (), fact, f"the domain of {op.name}"), _declared(op, fact), "its declaration")
-        for fact in setting_of(op).facts
-    )
+    declared: list[Need] = []
+    for fact in setting_of(op).facts:
+        # A condition such as `1/x > 0` says nothing where it is undefined.
+        declared += needs_of(fact, _declared(op, fact), "its declaration")
+        declared.append(
+            Need(Requirement((), (), fact, f"the domain of {op.name}"), _declared(op, fact), "its declaration")
+        )
     return (*declared, *meaning_needs(op), *derivative_needs(op))
 
 
