@@ -128,6 +128,12 @@ def atom(kind: str, *parts: Any) -> Atom:
     return found
 
 
+def forget(limit: int = 300_000) -> None:
+    """Drop the table of atoms where it has grown beyond `limit`; no form that was made before may be used after."""
+    if len(_atoms) > limit:
+        _atoms.clear()
+
+
 def fresh_name() -> str:
     """A bound index's name that is used nowhere else."""
     return f"~{next(_names)}"

@@ -13,6 +13,7 @@ from gradproof.compiler.ops import OpDef
 from gradproof.compiler.rules import RuleSet, rules_of
 from gradproof.compiler.transpose import NotLinear
 from gradproof.verifier import derivatives, domains, shapes
+from gradproof.verifier.forms import forget
 from gradproof.verifier.kinks import prove_kinks
 from gradproof.verifier.proofs import Proof
 
@@ -30,6 +31,7 @@ class Options:
 
 def verdicts_of_op(op: OpDef, options: Options) -> list[Verdict]:
     """One verdict for each claim of the operator, in the order of claims_of_op."""
+    forget()  # every claim makes its own forms and keeps none
     claims = claims_of_op(op)
     try:
         rules = rules_of(op)
