@@ -221,7 +221,7 @@ class _Known:
             return []
         factors = _factors(form)
         if kind == "nonzero" and factors is not None:
-            return [("nonzero", _key(work, {Monomial((), frozenset(), ((one, 1),)): 1}, need)) for one in factors]
+            return [("nonzero", _key(work, _whole(work, one), need)) for one in factors]
         frozen = freeze(form)
         if not frozen:
             return []
@@ -231,7 +231,7 @@ class _Known:
         if given and kind == "positive":
             keys += [("nonnegative", _key(work, form, need)), ("nonzero", _key(work, _monic(form, leading), need))]
             if factors is not None:
-                keys += [("nonzero", _key(work, {Monomial((), frozenset(), ((one, 1),)): 1}, need)) for one in factors]
+                keys += [("nonzero", _key(work, _whole(work, one), need)) for one in factors]
         if kind == "nonzero":
             keys = [("nonzero", _key(work, _monic(form, leading), need))]
         return keys
@@ -300,6 +300,14 @@ def _factors(form: Form) -> list[Atom] | None:
     if monomial.binders or monomial.guards or any(a.kind in ("pos", "neg", "bool") for a, _ in monomial.factors):
         return None
     return [one for one, _ in monomial.factors if one.kind != "exp"]
+
+
+def _whole(work: Normalizer, one: Atom) -> Form:
+    """An atom as a form; what stands under a root or in a denominator as it is by itself, with a positive lead."""
+    if one.kind != "base":
+        return work.of_atom(one)
+    form = dict(one.parts[0])
+    return _monic(form, freeze(form)[0][1]) if form else form
 
 
 def _key(work: Normalizer, form: Form, need: Need) -> object:

@@ -58,7 +58,7 @@ class Tie:
     """One condition's polynomial p, up to the names of bound indices, and the private entry in which it is linear."""
 
     generic: Atom  # the "pos" atom with holes for bound indices
-    private: tuple[str, ...]  # the tensors whose entry occurs in p linearly and in nothing else of p
+    private: tuple[Atom, ...]  # the entries in which p is linear, and of which each choice of indices has its own
 
 
 def prove_kinks(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
@@ -107,10 +107,25 @@ def _holes(one: Atom, monomial: Monomial) -> dict[str, Poly]:
     return {v: Poly.sym(f"?{k}") for k, v in enumerate(v for v, _ in monomial.binders if v in one.symbols)}
 
 
+def _own_place(read: Atom, indices: frozenset[str]) -> bool:
+    """Whether different indices read different entries: each index stands in one position, linearly and alone."""
+    seen: set[str] = set()
+    for position in read.parts[1]:
+        here = position.symbols & indices
+        if not here:
+            continue
+        (name, *more) = sorted(here)
+        linear = position.linear_in(name)
+        if more or name in seen or linear is None or not linear[0].constant:
+            return False
+        seen.add(name)
+    return seen == indices
+
+
 def _first(read: Atom, others: list[Atom]) -> bool:
     """Whether an entry is the first, or the last, of those that a condition reads in its tensor, for every index.
 
-    Then of several indices at once the first condition (or the last) has an entry that the others do not read.
+    Then of several conditions the one whose entry is the first (the last) of all has it to itself.
     """
     signs: set[bool] = set()
     for other in others:
@@ -205,7 +220,8 @@ class _Conditions:
                 for one in outer:
                     generic = self._generic(one, monomial)
                     if generic not in found and self._varies(one):
-                        found[generic] = Tie(generic, self._private(one, monomial))
+                        indices = {*map(str, _holes(one, monomial).values()), *self.op.forward.indices}
+                        found[generic] = Tie(generic, self._private(generic, indices))
         return list(found.values())
 
     def _generic(self, one: Atom, monomial: Monomial) -> Atom:
@@ -220,26 +236,33 @@ class _Conditions:
     def _varies(self, one: Atom) -> bool:
         return any(a.kind == "read" and a.parts[0] in self.inputs for a in _inside(one.parts))
 
-    def _private(self, one: Atom, monomial: Monomial) -> tuple[str, ...]:
-        names: list[str] = []
-        for m, coefficient in one.parts[0]:
-            match m.factors:
-                case ((read, 1),) if read.kind == "read" and read.parts[0] in self.inputs and not m.binders:
-                    others = [a for x, _ in one.parts[0] if x is not m for f, _ in x.factors for a in _inside(f)]
-                    if not coefficient or not _first(read, others):
-                        continue
-                    symbols = [p.as_symbol for p in read.parts[1]]
-                    indices = {v for v, _ in monomial.binders} | set(self.op.forward.indices)
-                    if (
-                        None in symbols
-                        or len(set(symbols)) != len(symbols)
-                        or not one.symbols & indices <= set(symbols)
-                    ):
-                        continue
-                    names.append(read.parts[0])
-        if not names:
+    def _private(self, one: Atom, indices: set[str]) -> tuple[Atom, ...]:
+        """The input entries in which the condition is linear, and of which each choice of indices has its own."""
+        found: list[Atom] = []
+        for m, _ in one.parts[0]:
+            for read, exponent in m.factors:
+                if exponent != 1 or read.kind != "read" or read.parts[0] not in self.inputs or m.binders or m.guards:
+                    continue
+                beside = [f for f in m.factors if f[0] is not read]
+                elsewhere = [beside, *(x.factors for x, _ in one.parts[0] if x is not m)]
+                others = [a for factors in elsewhere for f, _ in factors for a in _inside(f)]
+                own = _first(read, others) and _own_place(read, one.symbols & indices)
+                if own and (not beside or self._slopes(one, tuple(beside))):
+                    found.append(read)
+        if not found:
             raise Unsettled("a condition without an input entry of its own, in which it is linear")
-        return tuple(names)
+        return tuple(found)
+
+    def _slopes(self, one: Atom, slope: tuple[tuple[Atom, Number], ...]) -> bool:
+        """Whether the entry's coefficient is not 0 wherever the condition ties."""
+        from gradproof.verifier.smt import prove_real
+
+        abstraction = Abstraction(self.work)
+        factor = abstraction.term({Monomial((), frozenset(), slope): 1})
+        apart = Or((RealCmp("<", factor, ZERO), RealCmp("<", ZERO, factor)))
+        tied = RealCmp("==", abstraction.term(dict(one.parts[0])), ZERO)
+        facts = [*map(abstraction.cond, self.facts), *abstraction.facts]
+        return prove_real(apart, [*facts, tied], self.timeout).answer == "proved"
 
     def _independent(self, ties: list[Tie]) -> None:
         """Ties that can hold at once must be transversal: pick one with an entry that no other reads, repeatedly."""
@@ -248,7 +271,7 @@ class _Conditions:
             for tie in left:
                 others = [o for o in left if o is not tie and not self._exclusive(tie, o)]
                 reads = {a.parts[0] for o in others for a in _inside(o.generic.parts) if a.kind == "read"}
-                if any(name not in reads for name in tie.private):
+                if any(read.parts[0] not in reads for read in tie.private):
                     left.remove(tie)
                     break
             else:
@@ -292,14 +315,13 @@ class _Conditions:
                 continue
             if len({one.parts[0] for one, _ in mine}) > 1:
                 raise Unsettled("the same condition at two places of one product")
-            condition = self._oriented(mine[0][0], monomial)
             bare = self._beside(mine[0][0], monomial, tuple(f for f in monomial.factors if f not in mine))
             for m in bare:
-                self._local(tie, condition, m.factors)
+                self._local(tie, m.factors)
                 for positive, inside in self._partial(m.factors):
                     # The kernel's 1/0 is 0: what is undefined at the tie itself has no value there, or an infinite one.
-                    self._within(self._substituted(tie, condition, inside), positive)
-            at_tie = self._substituted(tie, condition, scaled(bare, coefficient))
+                    self._within(self._substituted(tie, inside), positive)
+            at_tie = self._substituted(tie, scaled(bare, coefficient))
             kinds = {self._oriented(one, monomial).kind for one, _ in mine}
             if kinds == {"pos"}:
                 accumulate(out[0], at_tie)
@@ -319,12 +341,13 @@ class _Conditions:
         ]
         return self.work.substitute_monomial(Monomial(binders, monomial.guards | set(ranges), rest), holes)
 
-    def _local(self, tie: Tie, condition: Atom, rest: tuple[tuple[Atom, Number], ...]) -> None:
-        """The private entry's tensor may be read at the tie's own index only, beside the condition."""
-        own = {a for a in _inside(condition.parts) if a.kind == "read" and a.parts[0] == tie.private[0]}
+    def _local(self, tie: Tie, rest: tuple[tuple[Atom, Number], ...]) -> None:
+        """The private entry's tensor may be read beside the condition only where the condition reads it."""
+        name = tie.private[0].parts[0]
+        own = {a for a in _inside(tie.generic.parts) if a.kind == "read" and a.parts[0] == name}
         for one, _ in rest:
             for inner in _inside(one):
-                if inner.kind == "read" and inner.parts[0] == tie.private[0] and inner not in own:
+                if inner.kind == "read" and inner.parts[0] == name and inner not in own:
                     raise Unsettled("the entry of a condition is read at another index beside it")
 
     def _partial(self, factors: Iterable[tuple[Atom, Number]]) -> Iterator[tuple[bool, Form]]:
@@ -353,12 +376,15 @@ class _Conditions:
         if prove_real(apart, facts, self.timeout).answer != "proved":
             raise Unsettled("a side of the tie may be undefined or steep there")
 
-    def _substituted(self, tie: Tie, condition: Atom, form: Form) -> Form:
+    def _substituted(self, tie: Tie, form: Form) -> Form:
         """The form with the private entry replaced by what it is at the tie."""
-        for m, c in condition.parts[0]:
-            if len(m.factors) == 1 and m.factors[0][0].kind == "read" and m.factors[0][0].parts[0] == tie.private[0]:
-                rest = {x: k for x, k in condition.parts[0] if x is not m}
-                return self.work.replace(form, m.factors[0][0], scaled(rest, -1 / Fraction(c)))
+        read = tie.private[0]
+        for m, c in tie.generic.parts[0]:
+            if any(one is read for one, _ in m.factors):
+                rest = {x: k for x, k in tie.generic.parts[0] if x is not m}
+                slope = {Monomial((), frozenset(), tuple(f for f in m.factors if f[0] is not read)): -c}
+                value = self.work.times(thaw(tuple(rest.items())), self.work.power(slope, -1))
+                return self.work.replace(form, read, value)
         raise Unsettled("no entry to solve the tie for")
 
     def _zero(self, form: Form) -> bool:
@@ -402,7 +428,7 @@ class _Conditions:
         if any(tuple(a.extent for a in p.axes) != self.op.forward.extents for p in self.op.differentiable):
             self._declared_inside(generic, coefficient, rule)
             return
-        tie = Tie(generic, self._private(generic, Monomial((), frozenset(), ((generic, 1),))))
+        tie = Tie(generic, self._private(generic, set(self.op.forward.indices)))
         known = [t for t in self._ties((rule,)) if t.generic is generic]
         tie = known[0] if known else tie
         tangents = plus(*(self._tangent(p.name) for p in self.op.differentiable))
@@ -413,7 +439,7 @@ class _Conditions:
             if any(self._generic(one, monomial) is generic for one in signs):
                 continue
             accumulate(at_tie, {monomial: c})
-        left = self._substituted(tie, generic, plus(at_tie, scaled(wanted, -1)))
+        left = self._substituted(tie, plus(at_tie, scaled(wanted, -1)))
         if not self._zero(left):
             raise Unsettled("the rule's value at the kink is not the declared one")
 
