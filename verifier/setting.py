@@ -38,17 +38,21 @@ def setting_of(op: OpDef) -> Setting:
     integers: list[Cond] = []
     reals: list[Cond] = []
     for cond in _flat((*op.requires, *op.domain)):
+        own = free_symbols(cond) - fixed
         match cond:
+            case _ if any(isinstance(inner, RealCmp) for inner in walk(cond)):
+                reals.append(cond)
             case IntCmp(rel, poly):
+                entries = list(poly.entries())
+                if own and not entries:
+                    continue  # `i < 3`: nothing says how far i runs
                 if rel == ">=":
                     _bound(poly, lower)
                 # Of `idx[k]` with an attribute k only this one entry is known: ranges.entry_facts must not take k for
                 # an index that stands for all, so such a fact goes by a form that it passes over.
-                one = any(p.symbols & fixed for entry in poly.entries() for p in entry.index)
+                one = any(p.symbols & fixed for entry in entries for p in entry.index)
                 integers.append(And((cond,)) if one else cond)
-            case _ if any(isinstance(inner, RealCmp) for inner in walk(cond)):
-                reals.append(cond)
-            case _:
+            case _ if not own:
                 integers.append(cond)
     return Setting(Context(lower, {}, tuple(integers)), tuple(reals), tuple(_ranges(op, c, fixed) for c in reals))
 
