@@ -111,6 +111,7 @@ class Search:
         try:
             got = self.run(point, "vjp", param.name, kind)
         except Undefined as error:
+            self.check_differentiable(point, kind)
             return self._valueless(point, f"vjp {param.name}", outcomes, error)
         if len(outcomes) == 1:
             for index, value in got.items():
@@ -226,6 +227,7 @@ class Search:
         except Undefined as error:
             expected = ", ".join(map(shown, values.values()))
             return self.report(point, (), OUTPUT, f"[{expected}]", f"undefined: {error}")
+        self.check_differentiable(point, kind)
         for param in self.op.differentiable:
             try:
                 outcomes = self.expected_vjp(point, param, kind)
@@ -240,6 +242,17 @@ class Search:
             except Undefined as error:
                 return self.report(point, (), f"jvp along d{param.name} = 1", "a value", f"undefined: {error}")
         return None
+
+    def check_differentiable(self, point: Point, kind: str) -> None:
+        """Undefined where the meaning or the calculus's derivative has none at some output entry, of any cotangent.
+
+        A rule is one computation for all entries and inputs, so it need not be defined where one of them is not.
+        """
+        ones = {TANGENT + p.name: dict.fromkeys(point.tensors[p.name], Fraction(1)) for p in self.op.differentiable}
+        field = Rationals() if kind == "rational" else Intervals()
+        for entry in self.indices(point):
+            self.value(point, entry, kind)
+            evaluate(derived_jvp(self.op), self.env(point, kind, entry, ones), field)
 
     def _valueless(self, point: Point, where: str, outcomes: list[Entries], error: Undefined) -> Counterexample:
         """A rule without a value although the formula has a derivative there, or subgradients."""
