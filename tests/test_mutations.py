@@ -90,7 +90,7 @@ def hold(op: OpDef, verdict: Verdict, param: Param | None) -> tuple[int, Counter
                 try:
                     found = search.conclude(point, test)
                     if found is not None and "undefined" in found.got:
-                        continue  # where a rule has no value DOM and SHAPE have the word
+                        continue  # equations are claimed where both sides have a value; DOM and SHAPE want one
                 except (Undefined, Undecided, Irrational, ZeroDivisionError):
                     continue
                 told += 1
@@ -107,8 +107,6 @@ def judge(mutant: Mutant, options: Options = OPTIONS) -> str:
         assert shown is None or (shown.replayed and shown.expected != shown.got), mutant.key
     answers = {v.answer for v in verdicts}
     outcome = "refuted" if "refuted" in answers else "open" if "unknown" in answers else "equal"
-    if any(v.answer == "refuted" and v.claim.code in ("SHAPE", "DOM") for v in verdicts):
-        return "refuted"  # equations are claimed where both sides are defined; here one side is not
     for verdict, param in own_claims(mutant, verdicts):
         if verdict.answer == "proved":
             told, found = hold(mutant.op, verdict, param)
@@ -127,7 +125,7 @@ def test_mutants_are_refuted_or_equal(name: str) -> None:
         if outcome == "open" and wanted == "refuted":
             outcome = judge(mutant, PATIENT)
         counts[outcome] += 1
-        if outcome != wanted and (outcome, wanted) != ("refuted", "open"):
+        if outcome != wanted:
             surprises.append(f"{mutant.key}: {outcome}, expected {wanted}")
     assert not surprises, "\n".join(surprises)
 
@@ -137,7 +135,7 @@ def test_the_lists_name_mutants_that_exist() -> None:
     assert not (EQUAL.keys() | OPEN.keys()) - every
     assert not EQUAL.keys() & OPEN.keys()
     assert all(OPEN.values()), "an open mutant needs its reason"
-    assert len(OPEN) <= 40
+    assert len(OPEN) <= 20
 
 
 def test_every_written_and_derived_rule_has_mutants() -> None:

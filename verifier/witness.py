@@ -192,7 +192,7 @@ def _point(op: OpDef, sizes: Sizes, rng: random.Random, attempt: int, known: tup
             value = (
                 attr.default
                 if plain and attr.default is not None
-                else rng.choice((Fraction(1), Fraction(2), Fraction(1, 2), Fraction(0)))
+                else rng.choice((Fraction(1), Fraction(2), Fraction(1, 2), Fraction(0), Fraction(-1)))
             )
             tensors[attr.name], shapes[attr.name], kinds[attr.name] = {(): value}, (), "real"
             known = (*known, value, -value)
