@@ -631,6 +631,9 @@ class Normalizer:
             return form
         if isinstance(exponent, int):
             return self.power(form, exponent)
+        form = collected(form)
+        if not form:
+            return {}  # a root of 0, or what is undefined
         single = self._single(form, Fraction(exponent))
         if single is None:
             single = [(atom("base", freeze(form)), exponent)]
@@ -648,8 +651,8 @@ class Normalizer:
             case "pos" | "neg":
                 return self.sign_is(one.kind, self.substitute(thaw(one.parts[0]), mapping))
             case "base":
-                inner = self.substitute(thaw(one.parts[0]), mapping)
-                return self.of_atom(atom("base", freeze(inner)))
+                inner = collected(self.substitute(thaw(one.parts[0]), mapping))
+                return self.of_atom(atom("base", freeze(inner))) if inner else {}
             case "log":
                 inner = self.substitute(thaw(one.parts[0]), mapping)
                 return self.case_split([inner], lambda parts: self._log(parts[0]))
