@@ -12,9 +12,10 @@ from fractions import Fraction
 from typing import Any, TypeAlias
 
 from gradproof.compiler import arithmetic, bounds
-from gradproof.compiler.calls import describe, lift
+from gradproof.compiler.calls import applied, describe, lift
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.draft import DTYPES, Draft, Operand, Value
+from gradproof.compiler.einsum import TEXTUAL
 from gradproof.compiler.forms import FORMS, apply
 from gradproof.compiler.graph import Dim, Env, Graph, Seeded, TensorType
 from gradproof.compiler.library import Library
@@ -38,6 +39,7 @@ from gradproof.grammar.syntax import (
     Number,
     Return,
     Sequence,
+    Text,
     TypeDecl,
     Unary,
 )
@@ -320,6 +322,9 @@ class Lowering:
             case Access():
                 advice = "indices belong in an `op`; here write take(...) or slice(...)"
                 raise Diagnostic("E-GRAPH", "a graph reads whole tensors", expr.span, advice)
+            case Text():
+                advice = 'a string is the first argument of `einsum("ij,jk->ik", a, b)`'
+                raise Diagnostic("E-KIND", "a string where a value is wanted", expr.span, advice)
             case Binder():
                 advice = "write `sum(x, axis=0)`, or an `op` with a formula"
                 raise Diagnostic("E-GRAPH", "a graph has no bound indices", expr.span, advice)
@@ -351,7 +356,12 @@ class Lowering:
 
     def apply(self, expr: Apply, frame: Frame) -> Step:
         args: list[Operand] = []
-        for arg in expr.args:
+        textual = expr.fn in TEXTUAL and expr.fn not in (*frame.unit.graphs, *frame.unit.library.overloads)
+        text = expr.args[0] if textual and expr.args else None
+        if textual and not isinstance(text, Text):
+            advice = f'write `{expr.fn}("ij,jk->ik", a, b)`'
+            raise Diagnostic("E-KIND", f"`{expr.fn}` begins with its string", expr.span, advice)
+        for arg in expr.args[1:] if textual else expr.args:
             operand = yield self.lower(arg, frame)
             args.append(operand)
         kwargs: dict[str, Operand] = {}
@@ -360,12 +370,14 @@ class Lowering:
                 raise Diagnostic("E-DUPLICATE", f"`{name}` is given twice", arg.span)
             operand = yield self.lower(arg, frame)
             kwargs[name] = operand
+        if isinstance(text, Text):
+            return applied(self.draft, TEXTUAL[expr.fn](text, len(args)), args, kwargs, expr.span)
         if expr.fn in frame.unit.graphs:
             result = yield self.inline(expr, args, kwargs, frame)
             return result
         library = frame.unit.library
         if expr.fn not in library.overloads and not (expr.fn in FORMS and library.sign(expr.fn)):
-            known = (*library.overloads, *frame.unit.graphs, *(form for form in FORMS if library.sign(form)))
+            known = (*library.overloads, *frame.unit.graphs, *TEXTUAL, *(form for form in FORMS if library.sign(form)))
             raise unknown(expr.fn, known, expr.span, "operator or graph")
         return apply(self.draft, expr.fn, args, kwargs, expr.span)
 

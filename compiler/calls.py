@@ -49,6 +49,17 @@ def call(draft: Draft, name: str, args: Sequence[Operand], kwargs: Mapping[str, 
     raise _no_fit(name, candidates, args, reasons, span)
 
 
+def applied(draft: Draft, op: OpDef, args: Sequence[Operand], kwargs: Mapping[str, Operand], span: Span) -> Value:
+    """Apply this very operator, with broadcasting where it needs some; Diagnostic where the call does not fit it."""
+    reasons: list[tuple[OpDef, str]] = []
+    for broadcasting in (False, True):
+        try:
+            return _apply(draft, _fit(draft, op, args, kwargs), broadcasting, span)
+        except Mismatch as reason:
+            reasons.append((op, str(reason)))
+    raise _no_fit(base_name(op.name), [op], args, reasons, span)
+
+
 def _room(found: Signature) -> int:
     """How many positional arguments an operator can take: inputs, attributes, sizes."""
     return len(found.op.params) + len(found.op.attrs) + len(found.free)

@@ -18,14 +18,16 @@ from typing import Any, TypeAlias
 
 from gradproof.compiler import arithmetic, bounds
 from gradproof.compiler.broadcast import plan_to, widen
-from gradproof.compiler.calls import call, lift
+from gradproof.compiler.calls import applied, call, lift
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.draft import DTYPES, Draft, Operand, Value
+from gradproof.compiler.einsum import TEXTUAL
 from gradproof.compiler.forms import FORMS, apply
 from gradproof.compiler.graph import Dim, Env, Graph, Seeded, TensorType
 from gradproof.compiler.library import prelude
 from gradproof.compiler.scopes import unknown
 from gradproof.grammar.source import Diagnostic, Source, Span
+from gradproof.grammar.syntax import Text
 
 Number: TypeAlias = int | float | Fraction
 Extent: TypeAlias = int | str | Poly
@@ -222,15 +224,22 @@ class GraphBuilder:
 
     def _knows(self, name: str) -> bool:
         library = self._draft.library
-        return name in library.overloads or (name in FORMS and library.sign(name) is not None)
+        return name in library.overloads or name in TEXTUAL or (name in FORMS and library.sign(name) is not None)
 
     def op(self, op_name: str, /, *args: Any, **kwargs: Any) -> Var:
         """Apply an operator by name, as a call in text does."""
         span = _here()
         if not self._knows(op_name):
             raise unknown(op_name, self._draft.library.overloads, span, "operator")
-        operands = [self._operand(arg, span) for arg in args]
         named = {key: self._operand(value, span) for key, value in kwargs.items()}
+        if op_name in TEXTUAL and op_name not in self._draft.library.overloads:
+            if not args or not isinstance(args[0], str):
+                advice = f'write `b.{op_name}("ij,jk->ik", a, b)`'
+                raise Diagnostic("E-KIND", f"`{op_name}` begins with its string", span, advice)
+            operands = [self._operand(arg, span) for arg in args[1:]]
+            op = TEXTUAL[op_name](Text(args[0], span), len(operands))
+            return self._var(applied(self._draft, op, operands, named, span))
+        operands = [self._operand(arg, span) for arg in args]
         return self._var(apply(self._draft, op_name, operands, named, span))
 
     def sign(self, sign: str, *args: Any) -> Var:

@@ -91,6 +91,11 @@ def name(children: Children) -> tree.Name:
     return tree.Name(children[0].text, children[0].span)
 
 
+def text(children: Children) -> tree.Text:
+    """`"ij,jk->ik"`."""
+    return tree.Text(_unquoted(children[0]), children[0].span)
+
+
 def pack(children: Children) -> tree.Pack:
     """`s..`."""
     return tree.Pack(children[0].text[:-2], children[0].span)

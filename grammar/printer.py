@@ -94,6 +94,8 @@ def _bare(expr: tree.Expr, closed: bool) -> str:
             return f"{tensor}[{_list(index)}]"
         case tree.Binder():
             return _binder(expr)
+        case tree.Text(value):
+            return f'"{value}"'
         case tree.Sequence((item,)):
             return f"({print_expr(item)},)"
         case tree.Sequence(items):

@@ -138,8 +138,16 @@ class Sequence:
     span: Span = _span()
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """`"ij,jk->ik"`: a string as an argument; one span, its quotes included."""
+
+    value: str
+    span: Span = _span()
+
+
 Expr: TypeAlias = (
-    Number | Name | Pack | Unary | Binary | Compare | Logic | Negation | Apply | Access | Binder | Sequence
+    Number | Name | Pack | Unary | Binary | Compare | Logic | Negation | Apply | Access | Binder | Sequence | Text
 )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from gradproof.compiler.dims import Poly
+from gradproof.compiler.einsum import TEXTUAL
 from gradproof.compiler.elaborate import Module
 from gradproof.compiler.graph import Arg, AttrValue, Bound, Delta, Dim, Env, Graph, Node
 from gradproof.compiler.library import base_name
@@ -54,6 +55,8 @@ def _body(graph: Graph) -> Iterator[str]:
 def _call(graph: Graph, node: Node) -> str:
     sizes = dict(node.sizes)
     given = [_name(graph, arg) for arg in node.args]
+    if node.op.startswith(tuple(f'{name}("' for name in TEXTUAL)):
+        given.insert(0, node.op[node.op.index('"') : node.op.rindex('"') + 1])
     given += [f"{name}={_value(value)}" for name, value in node.attrs]
     given += [f"{_keyword(name)}={_shape(name, sizes[name])}" for name in signature_of(graph.ops[node.op]).free]
     return f"{base_name(node.op)}({', '.join(given)})"
