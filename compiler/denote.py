@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.functions import FUNCTIONS
 from gradproof.compiler.terms import (
+    TRUE,
     Add,
     And,
     BoolRead,
@@ -191,6 +192,32 @@ def _reduce(term: Reduce, env: Env, field: Field) -> Any:
     return result
 
 
+def _check_domain(fn: str, args: tuple[Any, ...], field: Field) -> None:
+    """Undefined where these arguments are outside of the function's domain."""
+    names = tuple(Read(f"#{k}", ()) for k in range(len(args)))
+    domain = FUNCTIONS[fn].domain(*_integers(fn, names, args))
+    if domain == TRUE:
+        return
+    values = dict(zip((read.tensor for read in names), args, strict=True))
+    env = Env({}, lambda name, _: values[name], _nothing, _nothing)
+    if holds(domain, env, field) is False:
+        raise Undefined(f"{fn} outside its domain")
+
+
+def _integers(fn: str, names: tuple[Term, ...], args: tuple[Any, ...]) -> list[Term]:
+    """The arguments as terms: names, and numbers for those that are integers by their position."""
+    whole = FUNCTIONS[fn].integers
+    return [num(_whole(args[k])) if k in whole else name for k, name in enumerate(names)]
+
+
+def _whole(value: Any) -> int:
+    return int(value) if isinstance(value, Fraction) else int(value.unique_fmpz())
+
+
+def _nothing(name: str, index: tuple[int, ...]) -> Any:
+    raise KeyError(name)
+
+
 class Rationals:
     """Exact rational scalars."""
 
@@ -210,6 +237,7 @@ class Rationals:
             if args[0] < 0:
                 raise Undefined(f"sqrt({args[0]})")
             return _exact_sqrt(args[0])
+        _check_domain(fn, args, self)
         exact = FUNCTIONS[fn].exact
         if exact is None:
             raise Irrational(f"{fn} of a rational is not rational")
@@ -257,15 +285,8 @@ class Intervals:
 
     def call(self, fn: str, args: tuple[Any, ...]) -> Any:
         """An enclosure of the function's value; Undefined for certain, or Undecided."""
-        if fn in ("log", "log1p", "sqrt", "pow"):
-            base = args[0] + 1 if fn == "log1p" else args[0]
-            if base < 0 or (fn != "sqrt" and base == 0):
-                raise Undefined(f"{fn} outside its domain")
-            if fn == "sqrt" and base == 0:
-                return base
-            if not base > 0:
-                raise Undecided(f"{fn} of an interval that contains 0")
-        if fn in ("sign", "floor") and not args[0].is_exact():
+        _check_domain(fn, args, self)
+        if FUNCTIONS[fn].jump is not None and not args[0].is_exact():
             return self._step(fn, args[0])
         value = FUNCTIONS[fn].interval(*args)
         if not value.is_finite():

@@ -178,7 +178,7 @@ def _power(base: Term, exponent: Expr, scope: Scope) -> Term:
 
     value = constant(exponent)
     if value is None:
-        return call("pow", base, real(exponent, scope))
+        return call("ipow" if is_integer(exponent, scope) else "pow", base, real(exponent, scope))
     if value.denominator == 1:
         if abs(value) > MAX_POWER:
             advice = "write exp(k * log(x)) for a positive x"
@@ -189,6 +189,7 @@ def _power(base: Term, exponent: Expr, scope: Scope) -> Term:
 
 def _call(expr: Apply, scope: Scope) -> Term:
     from gradproof.compiler.functions import FUNCTIONS
+    from gradproof.compiler.scalar import integer_of
 
     if expr.kwargs:
         raise Diagnostic("E-FORMULA", "a function in a formula takes no attributes", expr.span, "write its formula")
@@ -203,6 +204,10 @@ def _call(expr: Apply, scope: Scope) -> Term:
             "E-ARITY", f"`{expr.fn}` takes {wanted}, not {len(expr.args)}", expr.span, _binder_advice(expr)
         )
     args = tuple(real(arg, scope) for arg in expr.args)
+    for k in found.integers if found else ():
+        if integer_of(args[k]) is None:
+            advice = "write a literal, a size, an index or an integer attribute"
+            raise Diagnostic("E-INTEGER", f"`{expr.fn}` takes an integer here", expr.args[k].span, advice)
     return call(expr.fn, *args) if definition is None else _unfold(definition, args, expr)
 
 

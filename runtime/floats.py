@@ -14,6 +14,8 @@ import numpy as np
 from gradproof.compiler.denote import Env, Irrational, Rationals, Undefined, evaluate, holds
 from gradproof.compiler.functions import FUNCTIONS
 from gradproof.compiler.terms import Cond, Term
+from gradproof.runtime import special
+from gradproof.runtime.special import lifted
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
@@ -52,17 +54,6 @@ def _sigmoid(x: Any, out: Any = None) -> Any:
     return np.divide(1, out, out if isinstance(out, np.ndarray) else None)
 
 
-_erf = np.frompyfunc(math.erf, 1, 1)
-
-
-def _erf_floats(x: Any, out: Any = None) -> Any:
-    values = np.asarray(_erf(x), dtype=np.asarray(x).dtype)
-    if out is None:
-        return values
-    out[...] = values
-    return out
-
-
 def _pi(out: Any = None) -> Any:
     if out is None:
         return np.float64(math.pi)
@@ -70,7 +61,16 @@ def _pi(out: Any = None) -> Any:
     return out
 
 
-OWN: dict[str, Callable[..., Any]] = {"own.sigmoid": _sigmoid, "own.erf": _erf_floats, "own.pi": _pi}
+OWN: dict[str, Callable[..., Any]] = {
+    "own.sigmoid": _sigmoid,
+    "own.pi": _pi,
+    "own.erf": lifted(special.erf),
+    "own.erfc": lifted(special.erfc),
+    "own.erfinv": lifted(special.erfinv),
+    "own.lgamma": lifted(special.lgamma),
+    "own.digamma": lifted(special.digamma),
+    "own.polygamma": special.polygamma_of,
+}
 
 
 class FloatField(Rationals):

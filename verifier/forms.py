@@ -31,7 +31,6 @@ class NotGeneric(ArithmeticError):
 
 
 LIMIT = 6000  # monomials in one normal form
-ODD = ("sin", "atan", "erf")  # opaque functions with f(-t) = -f(t)
 
 
 class Atom:

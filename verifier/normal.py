@@ -6,7 +6,7 @@
 - commutative ring laws; `sum` is linear, sums multiply out (with bound indices renamed apart), an unused binder is its
   extent, `[i = e]` under `sum(i)` substitutes e for i and leaves `0 <= e < extent` behind (SPORES, VLDB 2020);
 - `t^a * t^b = t^(a+b)`, `1/(a*b) = 1/a * 1/b`, `e^(a+b) = e^a * e^b`, `e^(log t) = t`, `log(e^a * t) = a + log t`,
-  `sqrt(e^a * t) = e^(a/2) * sqrt t`, sin is odd, cos is even;
+  `sqrt(e^a * t) = e^(a/2) * sqrt t`, what is odd or even is (sin, cos, erf, ...: functions.py);
 - an indicator of a real condition is a sum of `[p > 0]` and `[p < 0]`, which are idempotent and exclude each other;
   a function of a selection is the selection of the function;
 - `(sum_j f_j)^-1 * sum_j f_j = 1` where j is in no other factor and has a place in its range.
@@ -54,7 +54,6 @@ from gradproof.compiler.terms import (
 )
 from gradproof.verifier.forms import (
     LIMIT,
-    ODD,
     UNIT,
     Atom,
     Binder,
@@ -163,16 +162,18 @@ class Normalizer:
             case "sqrt":
                 return self.case_split(forms, lambda parts: self._root(parts[0]))
         unfold = FUNCTIONS[fn].unfold
-        if unfold is not None:
-            return self.form(unfold(*args))
+        simpler = None if unfold is None else unfold(*args)
+        if simpler is not None:
+            return self.form(simpler)
         return self.case_split(forms, lambda parts: self._opaque(fn, parts))
 
     def _opaque(self, fn: str, forms: list[Form]) -> Form:
         frozen = [freeze(f) for f in forms]
         sign = 1
-        if fn in ("cos", *ODD) and frozen[0] and frozen[0][0][1] < 0:
+        function = FUNCTIONS[fn]
+        if (function.odd or function.even) and frozen[0] and frozen[0][0][1] < 0:
             frozen = [freeze(scaled(forms[0], -1))]
-            sign = 1 if fn == "cos" else -1
+            sign = 1 if function.even else -1
         return scaled(self.of_atom(atom("fn", fn, tuple(frozen))), sign)
 
     # Products and powers ---------------------------------------------------------------------------------------

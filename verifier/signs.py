@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from gradproof.compiler.dims import Poly
+from gradproof.compiler.functions import FUNCTIONS
 from gradproof.compiler.rewriting import free_symbols, substitute, substitute_cond
+from gradproof.compiler.scalar import integer_of
 from gradproof.compiler.terms import (
     ONE,
     ZERO,
@@ -240,26 +242,20 @@ class Bounds:
                 if inside[0].low is not None and inside[0].low >= 1:
                     return Interval(Fraction(0), None, inside[0].low_open or inside[0].low > 1, True)
                 return ANY
-            case "log1p" | "expm1" | "sinh" | "atan" | "erf" | "tanh" | "sign":
-                bound = one if fn in ("erf", "tanh", "sign") else None
-                return _odd(inside[0], bound, closed=fn == "sign")
-            case "sin" | "cos":
-                return Interval(-one, one, False, False)
-            case "cosh":
-                return Interval(one, None, False, True)
-            case "sigmoid":
-                return Interval(Fraction(0), one, True, True)
-            case "pi":
-                return Interval(Fraction(3), Fraction(4), True, True)
             case "abs":
                 return _absolute(inside[0])
             case "max":
                 return _maximum(inside[0], inside[1])
             case "min":
                 return -_maximum(-inside[0], -inside[1])
-            case "pow":
-                return POSITIVE
-        return ANY
+            case "pow0":
+                return POSITIVE if inside[0].positive else NONNEGATIVE
+            case "ipow":
+                return _integer_power(inside[0], args[1])
+        known = FUNCTIONS[fn]
+        low, high, *opened = known.values
+        out = Interval(None if low is None else Fraction(low), None if high is None else Fraction(high), *opened)
+        return out.meet(_same_sign(inside[0])) if known.signed else out
 
     def _reduce(self, term: Reduce) -> Interval:
         inner = Bounds(self.context.with_ranges({term.var: term.extent}), self.reads, self.facts)._given(term.guard)
@@ -351,15 +347,25 @@ def _maximum(a: Interval, b: Interval) -> Interval:
     return Interval(low, high, low_open, not closed)
 
 
-def _odd(inside: Interval, bound: Fraction | None, closed: bool) -> Interval:
-    """An increasing function with f(0) = 0, within +-bound."""
-    low, high = (None, None) if bound is None else (-bound, bound)
-    out = Interval(low, high, not closed or low is None, not closed or high is None)
+def _same_sign(inside: Interval) -> Interval:
+    """What has the sign of a number in the interval, and is 0 only where that is."""
+    out = ANY
     if inside.nonnegative:
-        out = out.meet(POSITIVE if inside.positive else NONNEGATIVE)
+        out = POSITIVE if inside.positive else NONNEGATIVE
     if (-inside).nonnegative:
         out = out.meet(-(POSITIVE if inside.negative else NONNEGATIVE))
     return out
+
+
+def _integer_power(inside: Interval, exponent: Term) -> Interval:
+    """u^n for an integer expression n: the sign is known where u's is, and of squares."""
+    if inside.positive:
+        return POSITIVE
+    if inside.nonnegative:
+        return NONNEGATIVE
+    poly = integer_of(exponent)
+    even = poly is not None and all(coefficient % 2 == 0 for _, coefficient in poly.terms)
+    return NONNEGATIVE if even else ANY
 
 
 def _learn(found: Interval, term: Term, fact: Cond) -> Interval:

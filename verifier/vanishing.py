@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gradproof.compiler.dims import Poly
-from gradproof.verifier.forms import ODD, Atom, Binder, Frozen, Monomial, Number, tensors_in
+from gradproof.compiler.functions import FUNCTIONS
+from gradproof.verifier.forms import Atom, Binder, Frozen, Monomial, Number, tensors_in
 from gradproof.verifier.ranges import Context
 
 
@@ -65,9 +66,18 @@ def _sign(one: Atom, exponent: Number, context: Context) -> int:
         case "base":
             signs = [_sign_of(m, context) if c > 0 else 0 for m, c in one.parts[0]]
             return 0 if 0 in signs or not signs or (exponent < 0 and 2 not in signs) else max(signs)
-        case "fn" if one.parts[0] in ODD and len(one.parts[1][0]) != 1:
-            return 0  # sin(x[i] - x[j]) is 0 where i = j
+        case "log" if one.symbols and not tensors_in(one.parts[0]):
+            return 0  # log n is 0 where n = 1
+        case "fn" if not _unknown(one):
+            return 0
     return 2
+
+
+def _unknown(one: Atom) -> bool:
+    """Whether a function's value is an unknown: sin(x[i] - x[j]) is 0 where i = j, and lgamma(n) where n = 1."""
+    name, forms = one.parts
+    varying = [form for k, form in enumerate(forms) if k not in FUNCTIONS[name].integers]
+    return all(len(form) == 1 and tensors_in(form) for form in varying)
 
 
 def _sign_of(monomial: Monomial, context: Context) -> int:
