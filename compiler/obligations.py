@@ -62,7 +62,9 @@ def _claims(op: OpDef, source: Source) -> tuple[Claim, ...]:
             for p in op.differentiable
         ]
         if tied(op):
-            claims.append(claim("KINK", "where it is not smooth, the derivative used is a Clarke subgradient"))
+            text = "where it is not smooth, the derivative used is a Clarke subgradient"
+            jumps = "; where it jumps it has none, and uses the value declared" if any(k.jump for k in op.kinks) else ""
+            claims.append(claim("KINK", text + jumps))
     if op.runs:
         claims.append(claim("RUNS", "the formula that runs equals the meaning", op.runs))
     claims.append(claim("DOM", "what runs is defined wherever the formula is, the rules wherever it is differentiable"))

@@ -69,11 +69,16 @@ class Formula:
 
 @dataclass(frozen=True, slots=True)
 class Kink:
-    """`at cond: value` - the derivative's value (each real input's coefficient) where the condition holds."""
+    """`at cond: value` - the derivative's value (each real input's coefficient) where the condition holds.
+
+    With `jump` the formula may be discontinuous there: then it has no derivative, and the value is a convention; with
+    no value it is what the rules say.
+    """
 
     cond: Cond
-    value: Term
+    value: Term | None
     span: Span
+    jump: bool = False
 
 
 @dataclass(frozen=True, slots=True)

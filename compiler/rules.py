@@ -95,7 +95,7 @@ def derived_jvp(op: OpDef, inputs: tuple[Param, ...] | None = None) -> Term:
     chosen = op.differentiable if inputs is None else inputs
     smooth = derivative(meaning_of(op), {p.name: TANGENT + p.name for p in chosen})
     for kink in reversed(op.kinks):
-        if not _entrywise(op, kink.cond, chosen):
+        if kink.value is None or not _entrywise(op, kink.cond, chosen):
             continue  # it does not define the rule; KINK still checks it
         declared = add(*(mul(kink.value, Read(TANGENT + p.name, _entry(op))) for p in chosen))
         smooth = select(kink.cond, declared, smooth)

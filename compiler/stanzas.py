@@ -143,9 +143,10 @@ class _Stanza:
                 self.runs = self.equation(equation, self.expect_output(equation, OUTPUT), self.let_scope())
             case Rule():
                 self.add_rule(clause)
-            case At(cond, value, span):
-                scope = self.quantify([cond, value], self.rule_scope(OUTPUT))
-                self.kinks.append(Kink(condition(cond, scope), real(value, scope), span))
+            case At(cond, value, jump, span):
+                scope = self.quantify([cond] if value is None else [cond, value], self.rule_scope(OUTPUT))
+                meant = None if value is None else real(value, scope)
+                self.kinks.append(Kink(condition(cond, scope), meant, span, jump))
             case _:
                 raise TypeError(f"not a clause: {clause!r}")
 

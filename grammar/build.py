@@ -363,11 +363,14 @@ def rule(children: Children) -> tree.Rule:
 
 
 def at(children: Children) -> tree.At:
-    """`at x = 0: 0`."""
-    cond, value = children[1], children[-1]
-    if len(children) == 6:
-        cond = tree.Compare(("==",), (cond, children[3]), join(cond, children[3]))
-    return tree.At(cond, value, join(children[0], value))
+    """`at x = 0: 0`, `jump at x = 0: 0` or `jump at x = 0`."""
+    jump = children[0].type == "JUMP"
+    cond, *rest = children[2:] if jump else children[1:]
+    if rest and rest[0].type == "EQUAL":
+        cond = tree.Compare(("==",), (cond, rest[1]), join(cond, rest[1]))
+        rest = rest[2:]
+    value = rest[1] if rest else None
+    return tree.At(cond, value, jump, join(children[0], value or cond))
 
 
 # Statements

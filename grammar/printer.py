@@ -216,7 +216,8 @@ def _at(at: tree.At) -> str:
     match at.cond:
         case tree.Compare(("==",), (left, right)):
             cond = f"{_expr(left, _SUM, True)} = {_expr(right, _SUM)}"
-    return f"at {cond}: {print_expr(at.value)}"
+    value = "" if at.value is None else f": {print_expr(at.value)}"
+    return f"{'jump ' if at.jump else ''}at {cond}{value}"
 
 
 def _clause(clause: tree.Clause) -> list[Part]:

@@ -274,10 +274,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """`at x = 0: 0`: the derivative's value at a kink. `x = 0` is Compare with "==" (`=` and `==` both parse)."""
+    """`at x = 0: 0`: the derivative's value at a kink. `x = 0` is Compare with "==" (`=` and `==` both parse).
+
+    `jump at x = 0: 0` is the same where the formula is discontinuous, so that there is no derivative; without a value
+    the rules say what is used there.
+    """
 
     cond: Expr
-    value: Expr
+    value: Expr | None
+    jump: bool = False
     span: Span = _span()
 
 

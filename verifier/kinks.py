@@ -1,6 +1,6 @@
 """KINK: where an operator is not smooth, the derivative that it uses is a Clarke subgradient, and the declared one.
 
-Two shapes of non-smoothness are proved, and everything else is unknown:
+Three shapes of non-smoothness are proved, and everything else is unknown:
 
 - one optimum (max or min over an index) of smooth entries inside a smooth formula: the calculus's even split between
   the entries that attain it is a convex combination of their gradients, which is the Clarke subdifferential
@@ -8,7 +8,8 @@ Two shapes of non-smoothness are proved, and everything else is unknown:
 - conditions `p < 0`, `p = 0` on entries, where each p has an input entry of its own in which it is linear, so that the
   ties are smooth surfaces that cross transversally and all sides of a tie have inner points. For each condition, at
   p = 0: the formula's three branches agree (it is continuous), and the rule is the same convex combination of its
-  values on the two sides, whatever the other conditions say. With several ties at once the combinations multiply.
+  values on the two sides, whatever the other conditions say. With several ties at once the combinations multiply;
+- conditions on a fixed number of entries, all their ties at once, and jumps: see cells.py.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from gradproof.compiler.ops import TANGENT, OpDef
 from gradproof.compiler.rewriting import substitute
 from gradproof.compiler.rules import RuleSet, derived_jvp, meaning_of, unfolded
 from gradproof.compiler.terms import ZERO, Cond, Or, RealCmp, Term, both, negate
+from gradproof.verifier.cells import Elsewhere, Unsettled, prove_cells
 from gradproof.verifier.equality import Abstraction, equal
 from gradproof.verifier.forms import (
     Atom,
@@ -45,10 +47,6 @@ from gradproof.verifier.setting import Setting, setting_of
 WEIGHTS = (Fraction(0), Fraction(1), Fraction(1, 2))
 
 
-class Unsettled(Exception):
-    """KINK can't be shown by these means; the reason is the message."""
-
-
 class Unmixed(Unsettled):
     """The formula is continuous at a transversal tie, and the rule there is no known mixture of its two sides."""
 
@@ -65,13 +63,27 @@ def prove_kinks(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
     """KINK of one operator."""
     if rules.jvp is None:
         return Proof(True, "structure")
+    jumps = any(kink.jump for kink in op.kinks)
+    first = Proof(False, "") if jumps else _by_surfaces(op, rules, timeout)
+    if first.proved:
+        return first
+    try:
+        return prove_cells(op, rules, timeout)
+    except Elsewhere as error:
+        return Proof(False, "", (), str(error)) if jumps else first
+    except (Unsettled, TooLarge) as error:
+        return Proof(False, "", (), str(error), first.transversal)
+
+
+def _by_surfaces(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
+    jvp = rules.jvp.result if rules.jvp is not None else op.forward
     setting = setting_of(op)
     ranges = dict(zip(op.forward.indices, op.forward.extents, strict=True))
     work = Normalizer(setting.context.with_ranges(ranges))
     try:
         value = work.form(meaning_of(op))
-        names = dict(zip(rules.jvp.result.indices, map(Poly.sym, op.forward.indices), strict=True))
-        rule = work.form(substitute(unfolded(op, rules.jvp.result.body), names))  # type: ignore[arg-type]
+        names = dict(zip(jvp.indices, map(Poly.sym, op.forward.indices), strict=True))
+        rule = work.form(substitute(unfolded(op, jvp.body), names))  # type: ignore[arg-type]
         if any(_optima(value)):
             return _one_optimum(op, rules, value, timeout)
         return _Conditions(op, setting, work, timeout).prove(value, rule, work.form(derived_jvp(op)))
@@ -197,6 +209,8 @@ class _Conditions:
             for tie in ties:
                 self._one(tie, value, rule)
             for kink in self.op.kinks:
+                if kink.value is None:
+                    raise Unsettled("a jump")
                 self._declared(kink.cond, kink.value, rule)
         except Unmixed as error:
             return Proof(False, "", (), str(error), transversal=True)

@@ -190,7 +190,7 @@ class Search:
         for kink in self.op.kinks:
             for entry in self.indices(point) if self._entrywise(kink.cond) else ():
                 env = self.env(point, kind, entry)
-                if holds(kink.cond, env, field) is True:
+                if kink.value is not None and holds(kink.cond, env, field) is True:
                     yield entry, evaluate(kink.value, env, field)
 
     def _entrywise(self, cond: Cond) -> bool:
