@@ -7,6 +7,7 @@
   extent, `[i = e]` under `sum(i)` substitutes e for i and leaves `0 <= e < extent` behind (SPORES, VLDB 2020);
 - `t^a * t^b = t^(a+b)`, `1/(a*b) = 1/a * 1/b`, `e^(a+b) = e^a * e^b`, `e^(log t) = t`, `log(e^a * t) = a + log t`,
   `sqrt(e^a * t) = e^(a/2) * sqrt t`, what is odd or even is (sin, cos, erf, ...: functions.py);
+- what is positive is left out of a sign: `[e^a * t > 0] = [t > 0]`, `[t / n > 0] = [t > 0]` for a size n >= 1;
 - an indicator of a real condition is a sum of `[p > 0]` and `[p < 0]`, which are idempotent and exclude each other;
   a function of a selection is the selection of the function;
 - `(sum_j f_j)^-1 * sum_j f_j = 1` where j is in no other factor and has a place in its range.
@@ -269,7 +270,7 @@ class Normalizer:
         base = collected(base)
         if not base:
             return {}
-        coefficient, outside, inside = self.content(base, every=True)
+        coefficient, outside, inside = self.content(base, lambda _: True)
         factors = [(one, -exponent) for one, exponent in outside]
         if inside is not None:
             factors.append((atom("base", freeze(inside)), -1))
@@ -279,7 +280,7 @@ class Normalizer:
         base = collected(base)
         if not base:
             return {}
-        coefficient, outside, inside = self.content(base, every=False)
+        coefficient, outside, inside = self.content(base, self._positive)
         half = Fraction(1, 2)
         factors: list[tuple[Atom, Number]] = []
         if coefficient < 0:
@@ -307,11 +308,13 @@ class Normalizer:
             return None  # (t^2)^(1/2) is |t|
         return [(one, number(inner * exponent))]
 
-    def content(self, form: Form, every: bool) -> tuple[Number, list[tuple[Atom, Number]], Form | None]:
+    def content(
+        self, form: Form, taken: Callable[[Atom], bool]
+    ) -> tuple[Number, list[tuple[Atom, Number]], Form | None]:
         """(c, outside, inside) with form = c * product(outside) * inside; inside is None where it is 1.
 
-        `every` takes out each common atom (for an inverse); otherwise only what is positive (exponentials) or, under a
-        root, non-negative for sure. The coefficient is the leading one's, so that `inside` is monic.
+        `taken` says which common atoms are taken out: each (for an inverse), what is non-negative for sure (under a
+        root), what is positive for sure (under a sign). The coefficient is the leading one's: `inside` is monic.
         """
         common: dict[Atom, Number] | None = None
         for monomial in form:
@@ -319,7 +322,7 @@ class Normalizer:
             powers = {
                 one: e
                 for one, e in monomial.factors
-                if not one.symbols & bound and one.kind not in ("pos", "neg", "bool") and (every or self._positive(one))
+                if not one.symbols & bound and one.kind not in ("pos", "neg", "bool") and taken(one)
             }
             if common is None:
                 common = powers
@@ -355,6 +358,9 @@ class Normalizer:
     def _positive(self, one: Atom) -> bool:
         return one.kind == "exp" or (one.kind == "size" and self.context.nonnegative(Poly.atom(one.parts[0])))
 
+    def _above_zero(self, one: Atom) -> bool:
+        return one.kind == "exp" or (one.kind == "size" and self.context.nonnegative(Poly.atom(one.parts[0]) - 1))
+
     # Exponentials and logarithms -------------------------------------------------------------------------------
 
     def _exp(self, argument: Form) -> Form:
@@ -377,7 +383,7 @@ class Normalizer:
         argument = collected(argument)
         if not argument:
             return {}
-        coefficient, outside, inside = self.content(argument, every=False)
+        coefficient, outside, inside = self.content(argument, self._positive)
         out: Form = {}
         left: list[tuple[Atom, Number]] = []
         for one, exponent in outside:
@@ -430,6 +436,10 @@ class Normalizer:
 
     def _sign_is(self, sign: str, form: Form) -> Form:
         form = collected(form)
+        if form:
+            # What is positive wherever it stands does not change a sign: [v/n > 0] is [v > 0] for n >= 1.
+            leading, _, inside = self.content(form, self._above_zero)
+            form = scaled(inside if inside is not None else constant(1), leading)
         if form.keys() <= {UNIT}:
             value = form.get(UNIT, 0)
             return constant(int(value > 0 if sign == "pos" else value < 0))
