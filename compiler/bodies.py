@@ -16,7 +16,7 @@ from gradproof.compiler.calls import applied, describe, lift
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.draft import DTYPES, Draft, Operand, Value
 from gradproof.compiler.einsum import TEXTUAL
-from gradproof.compiler.forms import FORMS, apply
+from gradproof.compiler.forms import FORMS, REDUCTION, apply, reduced
 from gradproof.compiler.graph import Dim, Env, Graph, Seeded, TensorType
 from gradproof.compiler.library import Library
 from gradproof.compiler.scopes import unknown
@@ -365,7 +365,11 @@ class Lowering:
             operand = yield self.lower(arg, frame)
             args.append(operand)
         kwargs: dict[str, Operand] = {}
+        reduction = ""
         for name, arg in expr.kwargs:
+            if name == REDUCTION and isinstance(arg, Name) and expr.fn in frame.unit.library.overloads:
+                reduction = arg.name
+                continue
             if name in kwargs:
                 raise Diagnostic("E-DUPLICATE", f"`{name}` is given twice", arg.span)
             operand = yield self.lower(arg, frame)
@@ -379,7 +383,8 @@ class Lowering:
         if expr.fn not in library.overloads and not (expr.fn in FORMS and library.sign(expr.fn)):
             known = (*library.overloads, *frame.unit.graphs, *TEXTUAL, *(form for form in FORMS if library.sign(form)))
             raise unknown(expr.fn, known, expr.span, "operator or graph")
-        return apply(self.draft, expr.fn, args, kwargs, expr.span)
+        value = apply(self.draft, expr.fn, args, kwargs, expr.span)
+        return reduced(self.draft, expr.fn, value, reduction, expr.span) if reduction else value
 
     def inline(self, expr: Apply, args: list[Operand], kwargs: dict[str, Operand], frame: Frame) -> Step:
         """The results of a called graph, its statements read with the call's arguments for its inputs."""

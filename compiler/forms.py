@@ -2,6 +2,7 @@
 
 Each is a word of the language that a library switches on with a sign: `infix "fold" concat` lets concat take any number
 of tensors, `infix "axes" sum` lets sum take a tuple of axes, `infix "keepdims" unsqueeze` puts a reduced axis back,
+`infix "reduction" mean` makes f(x, reduction=mean) of mean(f(x)),
 `infix "permute" swap` makes permute(x, axes=...) of swaps of neighbours, `infix "broadcast_to" broadcast` makes
 broadcast_to(x, shape=...) of new axes and stretched ones.
 """
@@ -17,6 +18,8 @@ from gradproof.compiler.dims import Poly
 from gradproof.compiler.draft import Draft, Operand, Value
 from gradproof.compiler.ops import OpDef
 from gradproof.grammar.source import Diagnostic, Span
+
+REDUCTION = "reduction"
 
 Form = Callable[[Draft, Sequence[Operand], Mapping[str, Operand], Span], Value]
 
@@ -45,14 +48,35 @@ def _fold(draft: Draft, name: str, args: Sequence[Operand], kwargs: Mapping[str,
     return lift(draft, result, span)
 
 
+def reductions(draft: Draft) -> tuple[str, ...]:
+    """The words that `reduction=` may be given in a call."""
+    return ("none", *draft.library.infix.get(REDUCTION, ()))
+
+
+def reduced(draft: Draft, name: str, value: Value, word: str, span: Span) -> Value:
+    """f(x, reduction=mean) is mean(f(x)). One number is refused: a sum of a mean would not be what is meant."""
+    if word not in reductions(draft):
+        known = ", ".join(reductions(draft))
+        raise Diagnostic("E-ATTRIBUTE", f"`{word}` is no reduction", span, f"`reduction=` takes one of: {known}")
+    if word == "none":
+        return value
+    if not any(op.output.axes for op in draft.library.overloads.get(name, ())):
+        advice = "call the operator that gives a loss for every entry"
+        raise Diagnostic("E-ATTRIBUTE", f"`{name}` gives one number, which has nothing to reduce", span, advice)
+    return apply(draft, word, (value,), {}, span)
+
+
 def _place(overloads: Sequence[OpDef]) -> str | None:
     """The attribute that says along which axis an operator reduces, where it does."""
     for op in overloads:
-        if len(op.params) != 1 or len(op.attrs) != 1:
+        wanted = [attr.name for attr in op.attrs if attr.default is None]
+        if len(op.params) != 1 or len(wanted) != 1:
             continue
-        ranked = [axis for axis in op.params[0].axes if axis.rank == Poly.sym(op.attrs[0].name)]
-        if ranked and len(op.output.axes) == len(op.params[0].axes) - 1:
-            return op.attrs[0].name
+        axes = op.params[0].axes
+        ranked = [axis for axis in axes if axis.rank == Poly.sym(wanted[0])]
+        # What lies behind the place is one axis, and it is gone: `x: [A..(axis), n, B..] -> [A.., B..]`.
+        if ranked and len(axes) == 3 and len(op.output.axes) == 2:
+            return wanted[0]
     return None
 
 

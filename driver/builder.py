@@ -22,7 +22,7 @@ from gradproof.compiler.calls import applied, call, lift
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.draft import DTYPES, Draft, Operand, Value
 from gradproof.compiler.einsum import TEXTUAL
-from gradproof.compiler.forms import FORMS, apply
+from gradproof.compiler.forms import FORMS, REDUCTION, apply, reduced
 from gradproof.compiler.graph import Dim, Env, Graph, Seeded, TensorType
 from gradproof.compiler.library import prelude
 from gradproof.compiler.scopes import unknown
@@ -231,6 +231,7 @@ class GraphBuilder:
         span = _here()
         if not self._knows(op_name):
             raise unknown(op_name, self._draft.library.overloads, span, "operator")
+        word = kwargs.pop(REDUCTION, "") if isinstance(kwargs.get(REDUCTION), str) else ""
         named = {key: self._operand(value, span) for key, value in kwargs.items()}
         if op_name in TEXTUAL and op_name not in self._draft.library.overloads:
             if not args or not isinstance(args[0], str):
@@ -240,7 +241,8 @@ class GraphBuilder:
             op = TEXTUAL[op_name](Text(args[0], span), len(operands))
             return self._var(applied(self._draft, op, operands, named, span))
         operands = [self._operand(arg, span) for arg in args]
-        return self._var(apply(self._draft, op_name, operands, named, span))
+        value = apply(self._draft, op_name, operands, named, span)
+        return self._var(reduced(self._draft, op_name, value, word, span) if word else value)
 
     def sign(self, sign: str, *args: Any) -> Var:
         """Apply what an infix sign stands for."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gradproof.compiler.dims import Entry, FloorDiv, Max, Min, Mod, Poly, Sym
-from gradproof.compiler.rewriting import polys, walk
-from gradproof.compiler.terms import And, Cond, IntCmp, in_range, int_ge
+from gradproof.compiler.rewriting import polys, substitute_cond, walk
+from gradproof.compiler.terms import And, Cond, IntCmp, Not, Or, in_range, int_ge
 
 
 @dataclass(frozen=True)
@@ -107,20 +107,33 @@ def entry_facts(conds: tuple[Cond, ...], wanted: frozenset[Entry]) -> list[Cond]
     """
     out: list[Cond] = []
     for cond in conds:
-        if not isinstance(cond, IntCmp):
+        if not isinstance(cond, IntCmp) and not (isinstance(cond, Or) and integers_only(cond)):
             continue
-        reads = list(cond.poly.entries())
-        if not reads:
+        reads = entries_in(cond)
+        if len(reads) != 1:
             continue
-        pattern = reads[0]
+        (pattern,) = reads
         names = [p.as_symbol for p in pattern.index]
-        if any(r != pattern for r in reads) or None in names or len(set(names)) != len(names):
+        if None in names or len(set(names)) != len(names):
             continue
         for entry in wanted:
             if entry.tensor == pattern.tensor and len(entry.index) == len(names):
                 mapping = {n: p for n, p in zip(names, entry.index, strict=True) if n is not None}
-                out.append(IntCmp(cond.rel, cond.poly.substitute(mapping)))
+                out.append(substitute_cond(cond, mapping))
     return out
+
+
+def integers_only(cond: Cond) -> bool:
+    """Whether a condition is made of comparisons of integers with `and`, `or` and `not`."""
+    match cond:
+        case IntCmp():
+            return True
+        case And(args) | Or(args):
+            return all(map(integers_only, args))
+        case Not(arg):
+            return integers_only(arg)
+        case _:
+            return False
 
 
 def entries_in(*conds: Cond) -> frozenset[Entry]:
