@@ -20,6 +20,7 @@ from gradproof.compiler.forms import FORMS, REDUCTION, apply, reduced
 from gradproof.compiler.graph import Dim, Env, Graph, Seeded, TensorType
 from gradproof.compiler.library import Library
 from gradproof.compiler.scopes import unknown
+from gradproof.compiler.statements import entrywise, statements
 from gradproof.grammar.source import Diagnostic, Span
 from gradproof.grammar.syntax import (
     Access,
@@ -212,7 +213,15 @@ class Lowering:
         if len(definition.results) == 1 and "result" not in frame.values:
             frame.values["result"] = outputs[0]
         for ensure in ensures:
-            yield bounds.restrict(self, frame, ensure.cond, "ensure")
+            if not entrywise(ensure.cond):
+                if ensure.where is not None:
+                    advice = "`where` is for indices: `ensure y[i, j] == 0 where i < j`"
+                    raise Diagnostic("E-BOUND", "this ensure has no indices", ensure.where.span, advice)
+                yield bounds.restrict(self, frame, ensure.cond, "ensure")
+            elif (
+                not frame.prefix
+            ):  # a called graph's own promise is proved where that graph is, and nothing leans on it
+                self.draft.ensures += statements(self, frame, ensure)
         return outputs
 
     def assign(self, statement: Assign, frame: Frame) -> Step:

@@ -15,6 +15,7 @@ from gradproof.compiler.graph import (
     Bound,
     Delta,
     Dim,
+    Entrywise,
     Env,
     Graph,
     Node,
@@ -66,7 +67,7 @@ class Draft:
     leaves: int = 0
     delta: dict[str, Delta] = field(default_factory=dict)
     assumes: list[Bound] = field(default_factory=list)
-    ensures: list[Bound] = field(default_factory=list)
+    ensures: list[Bound | Entrywise] = field(default_factory=list)
     assume_dims: list[tuple[Poly, str]] = field(default_factory=list)
     claims: dict[tuple[Poly, Poly], SizeClaim] = field(default_factory=dict)
     dtype: str = "f32"

@@ -114,9 +114,11 @@ def _real_name(name: str, scope: Scope, span: Span) -> Term:
     if name not in scope.tensors:
         raise unknown(name, (*scope.indices, *scope.integers, *scope.reals, *scope.tensors), span)
     if scope.lifted is None:
-        extents = scope.tensors[name].extents
-        advice = f"`{name}[]` is the entry of a tensor with no axes" if not extents else f"read an entry: `{name}[...]`"
-        raise Diagnostic("E-FORMULA", f"`{name}` is a tensor; a formula is about one entry", span, advice)
+        if not scope.tensors[name].extents and scope.tensors[name].kind == "real":
+            scope.used.add(name)
+            return Read(name, ())
+        message = f"`{name}` is a tensor; a formula is about one entry"
+        raise Diagnostic("E-FORMULA", message, span, f"read an entry: `{name}[...]`")
     scope.used.add(name)
     return Read(name, scope.lifted)
 

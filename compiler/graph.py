@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import OpDef
+from gradproof.compiler.terms import Cond, Term
 from gradproof.grammar.source import Span
 
 INPUT = "input"
@@ -129,6 +130,35 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
+class Gradient:
+    """`grad(y[i], x[j])`: the derivative of node `output` at `at` by node `input` at `to`; terms read it as `name`."""
+
+    name: str
+    output: int
+    at: tuple[Poly, ...]
+    input: int
+    to: tuple[Poly, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entrywise:
+    """`ensure` about entries: `left rel right` for all `indices` (each below its extent) where `where` holds.
+
+    The terms read the graph's values by the names that `values` explains, and `gradients` by theirs.
+    """
+
+    indices: tuple[tuple[str, Poly], ...]
+    where: Cond
+    left: Term
+    rel: str  # "<", "<=" or "=="
+    right: Term
+    values: tuple[tuple[str, Arg], ...]
+    gradients: tuple[Gradient, ...]
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
     """A program's graph. `size_claims` and `assumes_dims` are for the verifier, `ops` holds every definition used.
 
@@ -143,7 +173,7 @@ class Graph:
     outputs: tuple[int, ...]
     output_names: tuple[str, ...]
     assumes: tuple[Bound, ...]
-    ensures: tuple[Bound, ...]
+    ensures: tuple[Bound | Entrywise, ...]
     assume_dims: tuple[tuple[Poly, str], ...]  # (poly, ">=" or "=="): poly >= 0 or poly == 0
     size_claims: tuple[SizeClaim, ...]
     ops: Mapping[str, OpDef]

@@ -20,8 +20,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.graph import INPUT, Bound, Env, Graph, Node, Ref, TensorType
+from gradproof.compiler.graph import INPUT, Bound, Entrywise, Env, Graph, Node, Ref, TensorType
 from gradproof.compiler.ops import OpDef, Param
+from gradproof.compiler.rewriting import tensors
 from gradproof.compiler.unify import Mismatch, Shape, environment, shape_of
 
 
@@ -153,11 +154,28 @@ def _ends(graph: Graph, delta: dict[str, TensorType]) -> Iterator[str]:
             yield f"ends: the output {output} does not exist"
     for bound in graph.assumes:
         yield from _bound(bound, graph.leaves, delta, "assume")
-    for bound in graph.ensures:
-        yield from _bound(bound, len(graph.nodes), delta, "ensure")
+    for ensure in graph.ensures:
+        if isinstance(ensure, Bound):
+            yield from _bound(ensure, len(graph.nodes), delta, "ensure")
+        else:
+            yield from _entrywise(ensure, graph, delta)
     for claim in graph.size_claims:
         if claim.left == claim.right:
             yield f"shapes: the claim {claim.left} == {claim.right} says nothing"
+
+
+def _entrywise(ensure: Entrywise, graph: Graph, delta: dict[str, TensorType]) -> Iterator[str]:
+    known = {name for name, _ in ensure.values} | {gradient.name for gradient in ensure.gradients}
+    read = tensors(ensure.where) | tensors(ensure.left) | tensors(ensure.right)
+    if ensure.rel not in ("<", "<=", "==") or not read <= known:
+        yield f"ends: ensure {ensure.text}: no such relation or value"
+    for _, arg in ensure.values:
+        if arg.name not in delta if isinstance(arg, Env) else not 0 <= arg.id < len(graph.nodes):
+            yield f"ends: ensure {ensure.text}: {arg} does not exist"
+    for gradient in ensure.gradients:
+        for node, index in ((gradient.output, gradient.at), (gradient.input, gradient.to)):
+            if not 0 <= node < len(graph.nodes) or len(graph.nodes[node].type.shape) != len(index):
+                yield f"ends: ensure {ensure.text}: {gradient} is no derivative of an entry"
 
 
 def _bound(bound: Bound, limit: int, delta: dict[str, TensorType], word: str) -> Iterator[str]:

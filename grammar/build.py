@@ -394,8 +394,9 @@ def assume(children: Children) -> tree.Assume:
 
 
 def ensure(children: Children) -> tree.Ensure:
-    """`ensure cond`."""
-    return tree.Ensure(children[1], join(children[0], children[1]))
+    """`ensure cond`, or `ensure cond where indices`."""
+    where = children[3] if len(children) > 2 else None
+    return tree.Ensure(children[1], where, join(children[0], children[-1]))
 
 
 def give(children: Children) -> tree.Return:

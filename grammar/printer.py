@@ -250,8 +250,8 @@ def _statement(statement: tree.Statement) -> Part:
             text = _set(", ".join(target.name for target in targets) + declared, value)
         case tree.Assume(cond):
             text = f"assume {print_expr(cond)}"
-        case tree.Ensure(cond):
-            text = f"ensure {print_expr(cond)}"
+        case tree.Ensure(cond, where):
+            text = f"ensure {print_expr(cond)}" + ("" if where is None else f" where {print_expr(where)}")
         case tree.Return(values):
             text = f"return {_list(values)}"
     return text, statement.span

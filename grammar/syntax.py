@@ -358,9 +358,10 @@ class Assume:
 
 @dataclass(frozen=True, slots=True)
 class Ensure:
-    """`ensure cond`."""
+    """`ensure cond`, or `ensure cond where indices`."""
 
     cond: Expr
+    where: Expr | None = None
     span: Span = _span()
 
 

@@ -96,7 +96,10 @@ def tokenize(source: Source) -> Tokens:
         if scan.tokens[position + 1].type != "NAME":  # there is one: the `(` before it is closed
             scan.tokens[position].type = "NAME"
     for position in scan.candidates:
-        if _is_binder(scan.tokens, position, scan.partner):
+        # In an `ensure`, `sum(x)` is also an operator's application: what a binder binds is followed by its body.
+        end = scan.partner[position + 1]
+        apart = position in scan.ensured and not _goes_on(scan.tokens, end)
+        if not apart and _is_binder(scan.tokens, position, scan.partner):
             scan.tokens[position].type = "BINDER"
     return Tokens(source, scan.tokens, tuple(scan.comments), scan.partner)
 
@@ -111,8 +114,10 @@ class _Scan:
         self.open: list[Token] = []
         self.partner: dict[int, int] = {}
         self.candidates: list[int] = []  # for binders
+        self.ensured: set[int] = set()  # those of them in an `ensure`
         self.consts: list[int] = []
         self.item = ""  # the word that began the item we are in
+        self.ensuring = False  # in an `ensure` of a graph, whose binders are a formula's
 
     def run(self) -> None:
         source, text, tokens = self.source, self.source.text, self.tokens
@@ -157,11 +162,15 @@ class _Scan:
         if text in LOGIC_WORDS:
             return LOGIC_WORDS[text]
         if text in _SPECIAL:
-            keyword = _keyword(text, previous, self.open, self.item)
+            ends = previous is not None and previous.type in ("NAME", "NUMBER", "RPAR", "RSQB")
+            condition = text == "where" and self.ensuring and ends and len(self.open) == 1
+            keyword = condition or _keyword(text, previous, self.open, self.item)
             if keyword and text == "const":
                 self.consts.append(len(self.tokens))
             if keyword and text in ITEM_WORDS:
                 self.item = text
+            if keyword and text not in ("const", "where"):
+                self.ensuring = text == "ensure"
             if keyword:
                 return text.upper()
         return "NAME"
@@ -177,11 +186,13 @@ class _Scan:
                     token.span,
                     "give the inner parts names of their own",
                 )
-            formula = self.item in ("op", "fn")
+            formula = self.item in ("op", "fn") or self.ensuring
             if formula and previous is not None and previous.text in BINDERS and text == "(":
                 before = self.tokens[-2].type if len(self.tokens) > 1 else ""
                 if previous.type == "NAME" and before not in ("OP", "FN"):
                     self.candidates.append(previous.position)
+                    if self.ensuring:
+                        self.ensured.add(previous.position)
             return
         if not self.open:
             raise Diagnostic(
@@ -261,6 +272,11 @@ def _is_binder(tokens: Sequence[Token], position: int, partner: dict[int, int]) 
     if items != 2 or not plain:
         return True
     return _starts_body(tokens, end + 1, partner)
+
+
+def _goes_on(tokens: Sequence[Token], end: int) -> bool:
+    """Whether a body follows the bracket at `end` on its line."""
+    return end + 1 < len(tokens) and tokens[end + 1].type in _BODY and tokens[end + 1].line == tokens[end].line
 
 
 def _starts_body(tokens: Sequence[Token], here: int, partner: dict[int, int]) -> bool:

@@ -40,24 +40,24 @@ def undefined(graph: Graph, options: Options) -> Counterexample | None:
     def test(sample: Sample, kind: str) -> Counterexample | None:
         table: Values[Any] | None = None
         try:
-            table = _run(graph, sample, kind)
+            table = run(graph, sample, kind)
             tape = array_tape(graph, scalars(kind))
             reals = [o for o in graph.outputs if graph.nodes[o].type.kind == "real"]
             seeds = [(o, tape.semantics.one(table.nodes[o])) for o in reals]
             tape.backward_dense_from(table, tape.seed_context(table, seeds))
         except Undefined as error:
             place = "the forward pass" if table is None else "the backward pass"
-            return _report(sample, f"{place} is defined", f"{place}: {error}")
+            return report(sample, f"{place} is defined", f"{place}: {error}")
         return None
 
-    return _search(graph, options, test)
+    return search(graph, options, test)
 
 
 def violates(graph: Graph, bound: Bound, options: Options) -> Counterexample | None:
     """Inputs at which an `ensure` does not hold for certain."""
 
     def test(sample: Sample, kind: str) -> Counterexample | None:
-        table = _run(graph, sample, kind)
+        table = run(graph, sample, kind)
 
         def side(value: int | str | Fraction | Poly) -> Any:
             if isinstance(value, Poly):
@@ -69,22 +69,23 @@ def violates(graph: Graph, bound: Bound, options: Options) -> Counterexample | N
         left, right = np.broadcast_arrays(side(bound.left), side(bound.right))
         for index in itertools.product(*map(range, left.shape)):
             a, b = left[index], right[index]
-            broken = {
-                "<": above(a, b) or (isinstance(a, Fraction) and a == b),
-                "<=": above(a, b),
-                "==": differs(a, b),
-                "!=": isinstance(a, Fraction) and a == b,
-            }[bound.rel]
-            if broken:
-                return _report(sample, f"{bound.text} at {list(index)}", f"{a} and {b}")
+            if broken(bound.rel, a, b):
+                return report(sample, f"{bound.text} at {list(index)}", f"{a} and {b}")
         return None
 
-    return _search(graph, options, test)
+    return search(graph, options, test)
 
 
-def _search(
+def broken(rel: str, a: Any, b: Any) -> bool:
+    """Whether `a rel b` fails for certain."""
+    same = isinstance(a, Fraction) and isinstance(b, Fraction) and a == b
+    return {"<": above(a, b) or same, "<=": above(a, b), "==": differs(a, b), "!=": same}[rel]
+
+
+def search(
     graph: Graph, options: Options, test: Callable[[Sample, str], Counterexample | None]
 ) -> Counterexample | None:
+    """The first sample that the test refutes: in rationals where they do, otherwise in intervals."""
     end = perf_counter() + options.search
     rng = random.Random(options.seed)
     for attempt, dims in enumerate(itertools.cycle(_dims(graph)) if _dims(graph) else ()):
@@ -106,7 +107,8 @@ def _search(
     return None
 
 
-def _run(graph: Graph, sample: Sample, kind: str) -> Values[Any]:
+def run(graph: Graph, sample: Sample, kind: str) -> Values[Any]:
+    """The value table at a sample."""
     enclose = np.frompyfunc(Intervals().num, 1, 1) if kind == "interval" else None
 
     def given(name: str) -> Any:
@@ -216,7 +218,8 @@ def _assumed(graph: Graph, arrays: Mapping[str, Any], dims: Mapping[str, int]) -
     return all(bool(np.all(tests[b.rel](side(b.left), side(b.right)))) for b in graph.assumes)
 
 
-def _report(sample: Sample, expected: str, got: str) -> Counterexample:
+def report(sample: Sample, expected: str, got: str) -> Counterexample:
+    """A counterexample at a sample."""
     values = {name: _nested(array.tolist()) for name, array in sample.arrays.items()}
     return Counterexample(dict(sample.dims), values, expected, got, True)
 

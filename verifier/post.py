@@ -1,87 +1,159 @@
-"""POST: what a graph ensures of its values, for all sizes and all inputs that it assumes."""
+"""POST: what a graph ensures of its values and of their derivatives, for all sizes and all inputs that it assumes.
+
+A statement is `left rel right` at generic indices, where its condition holds. The graph's formulas are put together
+step by step until the two sides are seen to be related, by intervals or by the normal form. `grad(y[i], x[j])` is the
+calculus's derivative of the formula of y[i], in which nothing but x is left to vary: the coefficient of dx[j].
+"""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-from gradproof.compiler.claims import Claim, Counterexample, Verdict
+from gradproof.compiler.calculus import derivative
+from gradproof.compiler.claims import Claim, Verdict
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.graph import Bound, Graph, Ref
-from gradproof.compiler.rewriting import walk
-from gradproof.compiler.terms import Cond, Num, Read, RealCmp, Term, negate, size
+from gradproof.compiler.graph import Bound, Entrywise, Env, Gradient, Graph, Ref
+from gradproof.compiler.rewriting import rename_tensors, rename_tensors_cond, replace_reads, walk
+from gradproof.compiler.terms import (
+    TRUE,
+    And,
+    Cond,
+    IntCmp,
+    Num,
+    Read,
+    RealCmp,
+    Term,
+    both,
+    fresh,
+    indicator,
+    int_eq,
+    negate,
+    select,
+    size,
+)
 from gradproof.verifier.equality import equal
-from gradproof.verifier.facts import apart, made, value_name, wide
+from gradproof.verifier.expanded import expanded, expanded_cond
+from gradproof.verifier.facts import value_name
 from gradproof.verifier.graph_domains import Ranges
 from gradproof.verifier.operators import ALL_SIZES, Options
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.signs import Bounds, settles
-from gradproof.verifier.together import deeper
 
-SIZE = 600  # terms in a formula that is put together from nodes
+SIZE = 900  # terms in a formula that is put together from nodes
+STEPS = 12
 
 
 def verdict(graph: Graph, claim: Claim, position: int, ranges: Ranges, options: Options) -> Verdict:
     """The verdict on `ensure` number `position`."""
-    bound = graph.ensures[position]
-    sides = _sides(graph, bound)
-    if sides is None:
+    from gradproof.verifier.entry_refute import violates_entrywise
+    from gradproof.verifier.graph_refute import violates
+
+    ensure = graph.ensures[position]
+    statement = ensure if isinstance(ensure, Entrywise) else generic(graph, ensure)
+    if statement is None:
         return Verdict(claim, "unknown", "", ALL_SIZES, 0.0, reason="an ensure about integers or conditions")
-    left, right, context = sides
-    for _ in range(8):
-        by = _proved(bound.rel, left, right, context, ranges, options)
-        if by:
-            return Verdict(claim, "proved", by, ALL_SIZES, 0.0)
-        below = deeper(graph, left), deeper(graph, right)
-        if below == (left, right) or sum(1 for side in below for _ in walk(side)) > SIZE:
-            break
-        left, right = below
-    found = _search(graph, bound, options)
+    by = _proved(graph, statement, ranges, options)
+    if by:
+        return Verdict(claim, "proved", by, ALL_SIZES, 0.0)
+    found = (
+        violates_entrywise(graph, ensure, options)
+        if isinstance(ensure, Entrywise)
+        else violates(graph, ensure, options)
+    )
     if found is not None:
         return Verdict(claim, "refuted", "replay", ALL_SIZES, 0.0, counterexample=found)
     return Verdict(claim, "unknown", "", ALL_SIZES, 0.0, reason="not proved, and no counterexample was found")
 
 
-def _sides(graph: Graph, bound: Bound) -> tuple[Term, Term, Context] | None:
-    """Both sides at a generic entry; values that are compared have the same shape, numbers have none."""
-    shapes = [graph.nodes[s].type for s in (bound.left, bound.right) if isinstance(s, int) and not isinstance(s, bool)]
-    if any(t.kind != "real" for t in shapes) or any(isinstance(s, str) for s in (bound.left, bound.right)):
+def generic(graph: Graph, bound: Bound) -> Entrywise | None:
+    """A relation between whole values, as one between entries: broadcasting lines the axes up from the last one."""
+    nodes = [graph.nodes[s] for s in (bound.left, bound.right) if isinstance(s, int) and not isinstance(s, bool)]
+    if any(node.type.kind != "real" for node in nodes) or any(isinstance(s, str) for s in (bound.left, bound.right)):
         return None
-    indices: dict[str, Poly] = {}
+    rank = max((len(node.type.shape) for node in nodes), default=0)
+    names = [fresh("e") for _ in range(rank)]
+    extents: dict[str, Poly] = {}
 
     def side(value: int | str | Fraction | Poly) -> Term:
         if isinstance(value, Poly):
             return size(value)
         if isinstance(value, Fraction):
             return Num(value)
-        node = graph.nodes[int(value)]
-        extents = made(graph, Ref(node.id))
-        names = (
-            graph.ops[node.op].forward.indices if node.id >= graph.leaves else [f"e{k}" for k in range(len(extents))]
-        )
-        indices.update({apart(n): e for n, e in zip(names, extents, strict=True)})
-        return Read(value_name(node.id), tuple(Poly.sym(apart(names[k])) for k in wide(extents)))
+        shape = graph.nodes[int(value)].type.shape
+        index = []
+        for name, extent in zip(names[rank - len(shape) :], shape, strict=True):
+            if extent != 1:
+                extents[name] = extent
+            index.append(Poly.of(0) if extent == 1 else Poly.sym(name))
+        return Read(value_name(int(value)), tuple(index))
 
-    # Two values are compared entry by entry only where both have no axes, or one is a number.
-    if len(shapes) == 2 and (shapes[0].shape or shapes[1].shape):
-        return None
     left, right = side(bound.left), side(bound.right)
-    return left, right, Context({}, indices)
+    values = tuple((value_name(node.id), Ref(node.id)) for node in nodes)
+    return Entrywise(tuple(extents.items()), TRUE, left, bound.rel, right, values, (), bound.span, bound.text)
 
 
-def _proved(rel: str, left: Term, right: Term, context: Context, ranges: Ranges, options: Options) -> str:
-    inside = ranges.facts.context.with_ranges(context.ranges)
+def _proved(graph: Graph, statement: Entrywise, ranges: Ranges, options: Options) -> str:
+    names = {name: arg.name if isinstance(arg, Env) else value_name(arg.id) for name, arg in statement.values}
+    where = rename_tensors_cond(statement.where, names)
+    known = ranges.facts.context.with_ranges(dict(statement.indices))
+    # A fact about an entry would be taken for one about all entries: such conditions guard the statement instead.
+    parts = where.args if isinstance(where, And) else (where,)
+    integers = tuple(c for c in parts if isinstance(c, IntCmp) and not list(c.poly.entries()))
+    context = Context(known.lower, known.ranges, (*known.facts, *integers))
+    gradients = {g.name: _derivative(graph, g) for g in statement.gradients}
+    if None in gradients.values():
+        return ""
+
+    def side(term: Term) -> Term:
+        named = rename_tensors(term, names)
+        return replace_reads(named, lambda read: gradients.get(read.tensor) or read)
+
+    left, right = side(statement.left), side(statement.right)
+    for _ in range(STEPS):
+        by = _related(statement.rel, left, right, where, context, ranges, options)
+        if by:
+            return by
+        below = expanded(graph, left), expanded(graph, right)
+        where = expanded_cond(graph, where)
+        if below == (left, right) or sum(1 for one in below for _ in walk(one)) > SIZE:
+            return ""
+        left, right = below
+    return ""
+
+
+def _related(rel: str, left: Term, right: Term, where: Cond, context: Context, ranges: Ranges, options: Options) -> str:
     goal: Cond = RealCmp("==" if rel == "!=" else rel, left, right)
     if rel == "!=":
         goal = negate(goal)
-    if settles(Bounds(inside, ranges.reads), goal):
+    if settles(Bounds(context, ranges.reads), goal):
         return "interval"
     if rel == "==":
-        found = equal(left, right, inside, (), options.timeout)
+        found = equal(select(where, left, right), right, context, (), options.timeout)
         return found.by if found.proved else ""
     return ""
 
 
-def _search(graph: Graph, bound: Bound, options: Options) -> Counterexample | None:
-    from gradproof.verifier.graph_refute import violates
+def _derivative(graph: Graph, gradient: Gradient) -> Term | None:
+    """The coefficient of the tangent of one entry, with everything that it does not vary put in; None: too large."""
+    target = value_name(gradient.input)
+    term: Term = Read(value_name(gradient.output), gradient.at)
+    for _ in range(len(graph.nodes)):
+        below = expanded(graph, term, frozenset((gradient.input,)))
+        if below == term:
+            break
+        term = below
+        if sum(1 for _ in walk(term)) > SIZE:
+            return None
+    tangent = f"d{target}"
+    return _coefficient(derivative(term, {target: tangent}), tangent, gradient.to)
 
-    return violates(graph, bound, options)
+
+def _coefficient(term: Term, tangent: str, index: tuple[Poly, ...]) -> Term:
+    """A term that is linear in the tangent, at the tangent that is 1 at one index and 0 elsewhere."""
+
+    def one(read: Read) -> Term:
+        if read.tensor != tangent:
+            return read
+        return indicator(both(*(int_eq(a, b) for a, b in zip(read.index, index, strict=True))))
+
+    return replace_reads(term, one)

@@ -32,6 +32,7 @@ from gradproof.compiler.terms import (
     Size,
     Term,
     Truth,
+    mul,
     negate,
 )
 from gradproof.verifier.ranges import Context
@@ -210,7 +211,28 @@ class Bounds:
         out = point(Fraction(1))
         for base, exponent in powers.items():
             out = out * self._power(base, exponent)
+        numbers = mul(*(a for a in args if isinstance(a, Num)))
+        rest = [a for a in args if not isinstance(a, Num)]
+        for k, factor in enumerate(rest):
+            if isinstance(factor, Pow) and factor.exponent == -1 and isinstance(factor.base, Reduce):
+                share = self._share(mul(*rest[:k], *rest[k + 1 :]), factor.base)
+                out = out.meet(self.of(numbers) * share)
         return out
+
+    def _share(self, part: Term, whole: Reduce) -> Interval:
+        """part / whole, where the whole is a sum of terms that are at least 0, and the part one of them: at most 1."""
+        if whole.kind != "sum" or whole.guard != Truth(True):
+            return ANY
+        inner = Bounds(self.context.with_ranges({whole.var: whole.extent}), self.reads, self.facts).of(whole.body)
+        if not inner.nonnegative:
+            return ANY
+        for name, extent in self.context.ranges.items():
+            # An index below the same extent: the part stands among the summands.
+            if extent == whole.extent and substitute(whole.body, {whole.var: Poly.sym(name)}) == part:
+                # Another summand above 0 leaves less than 1 for this one.
+                alone = not (inner.positive and self.context.nonnegative(extent - 2))
+                return Interval(Fraction(0), Fraction(1), not inner.positive, not alone)
+        return ANY
 
     def _power(self, base: Term, exponent: int) -> Interval:
         inside = self.of(base)

@@ -10,8 +10,11 @@ from fractions import Fraction
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.einsum import TEXTUAL
 from gradproof.compiler.elaborate import Module
-from gradproof.compiler.graph import Arg, AttrValue, Bound, Delta, Dim, Env, Graph, Node
+from gradproof.compiler.graph import Arg, AttrValue, Bound, Delta, Dim, Entrywise, Env, Graph, Node
 from gradproof.compiler.library import base_name
+from gradproof.compiler.rewriting import rename_tensors, rename_tensors_cond
+from gradproof.compiler.show import show
+from gradproof.compiler.terms import TRUE, Read, Term
 from gradproof.compiler.unify import signature_of
 from gradproof.grammar.parse import parse
 from gradproof.grammar.printer import print_file
@@ -48,7 +51,8 @@ def _body(graph: Graph) -> Iterator[str]:
     yield from (f"assume {_bound(graph, bound)}" for bound in graph.assumes)
     for node in graph.inner:
         yield f"{node.name}: {node.type} = {_call(graph, node)}"
-    yield from (f"ensure {_bound(graph, bound)}" for bound in graph.ensures)
+    for ensure in graph.ensures:
+        yield f"ensure {_bound(graph, ensure) if isinstance(ensure, Bound) else _entrywise(graph, ensure)}"
     yield f"return {', '.join(graph.nodes[id_].name for id_ in graph.outputs)}"
 
 
@@ -94,6 +98,26 @@ def _delta(delta: Delta) -> str:
 
 def _bound(graph: Graph, bound: Bound) -> str:
     return f"{_side(graph, bound.left)} {bound.rel} {_side(graph, bound.right)}"
+
+
+def _entrywise(graph: Graph, ensure: Entrywise) -> str:
+    names = {name: _name(graph, arg) for name, arg in ensure.values}
+    gradients = {
+        one.name: f"grad({_entry(graph, one.output, one.at)}, {_entry(graph, one.input, one.to)})"
+        for one in ensure.gradients
+    }
+
+    def side(term: Term) -> str:
+        if isinstance(term, Read) and term.tensor in gradients:
+            return gradients[term.tensor]
+        return show(rename_tensors(term, names))
+
+    where = "" if ensure.where == TRUE else f" where {show(rename_tensors_cond(ensure.where, names))}"
+    return f"{side(ensure.left)} {ensure.rel} {side(ensure.right)}{where}"
+
+
+def _entry(graph: Graph, node: int, index: tuple[Poly, ...]) -> str:
+    return show(Read(graph.nodes[node].name, index))
 
 
 def _side(graph: Graph, side: int | str | Fraction | Poly) -> str:
