@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from gradproof.grammar.source import Span
 
-CODES = ("WF", "SHAPE", "EDGE", "JVP", "VJP", "KINK", "RUNS", "DOM", "FWD", "DENSE", "PLAN", "POST")
+CODES = ("WF", "SHAPE", "EDGE", "JVP", "VJP", "KINK", "RUNS", "DOM", "FWD", "DENSE", "PLAN", "POST", "GRAD", "SYMM")
 Answer = Literal["proved", "refuted", "unknown"]
 
 

@@ -67,6 +67,9 @@ def parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="prove or refute everything that files claim")
     verify.add_argument("paths", nargs="+", metavar="PATH", help="a file, a folder, a glob, or - for standard input")
     verify.add_argument("--format", choices=("text", "json"), default="text")
+    verify.add_argument(
+        "--order", type=_order, default=1, metavar="N", help="2: second derivatives too, and so on (default 1)"
+    )
     _add_timeout(verify)
 
     run = commands.add_parser("run", help="verify a file, then run one of its graphs")
@@ -77,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     mode.add_argument("--grad", action="store_true", help="the value and all gradients of a scalar graph")
     mode.add_argument("--jvp", metavar="T.npz", help="push these tangents forward (inputs by name)")
     mode.add_argument("--vjp", metavar="CT.npz", help="pull these cotangents back (outputs by name)")
+    mode.add_argument("--hvp", metavar="T.npz", help="the gradients, and the Hessian times these tangents")
     run.add_argument(
         "--scalar",
         choices=("float64", "float32", "rational", "interval"),
@@ -114,6 +118,13 @@ def _seconds(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError("must be a positive number of seconds")
+    return value
+
+
+def _order(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 4:
+        raise argparse.ArgumentTypeError("must be from 1 to 4")
     return value
 
 

@@ -20,7 +20,7 @@ def verify(args: Namespace) -> int:
 
     files = []
     for item in expand(args.paths):
-        files.append(check(item, args.timeout))
+        files.append(check(item, args.timeout, args.order))
         if args.format == "text":
             print(text.render_file(files[-1]), flush=True)
     report = Report(tuple(files))

@@ -64,27 +64,28 @@ class Compiled(Mapping[str, "Program"]):
         return f"<gradproof.Compiled: {', '.join(self.graphs)}>"
 
 
-def compile(program: str | os.PathLike[str] | Graph, *, timeout: float = TIMEOUT) -> Compiled:
+def compile(program: str | os.PathLike[str] | Graph, *, timeout: float = TIMEOUT, order: int = 1) -> Compiled:
     """Prove everything that a program claims and return its graphs, ready to run.
 
     A path-like object, or a string that ends in `.gproof`, is a file; any other string is the text itself; a graph
-    comes from GraphBuilder. `timeout` is seconds for each obligation.
+    comes from GraphBuilder. `timeout` is seconds for each obligation. `order=2` proves second derivatives too, which
+    Program.hvp and Program.gradient need.
     Raises Diagnostic where the text is ill-formed, and ProofError where a claim is refuted or unknown.
     """
     started = perf_counter()
-    return seal_all(load(program), timeout, started)
+    return seal_all(load(program), timeout, started, order)
 
 
-def verify(program: str | os.PathLike[str] | Graph, *, timeout: float = TIMEOUT) -> Report:
+def verify(program: str | os.PathLike[str] | Graph, *, timeout: float = TIMEOUT, order: int = 1) -> Report:
     """Prove or refute everything that a program claims; an ill-formed text becomes the report's error.
 
     A path-like object, or a string that ends in `.gproof`, is a file; any other string is the text itself; a graph
-    comes from GraphBuilder. `timeout` is seconds for each obligation.
+    comes from GraphBuilder. `timeout` is seconds for each obligation; `order=2` asks for second derivatives too.
     """
-    return Report((check(program, timeout),))
+    return Report((check(program, timeout, order),))
 
 
-def check(program: str | os.PathLike[str] | Graph | Text, timeout: float = TIMEOUT) -> FileReport:
+def check(program: str | os.PathLike[str] | Graph | Text, timeout: float = TIMEOUT, order: int = 1) -> FileReport:
     """The report on one program."""
     started = perf_counter()
     try:
@@ -92,12 +93,12 @@ def check(program: str | os.PathLike[str] | Graph | Text, timeout: float = TIMEO
     except Diagnostic as error:
         path = program.name if isinstance(program, Graph) else as_text(program).path
         return FileReport(path, error=error, seconds=perf_counter() - started)
-    return describe(module, prove(module, timeout), started)
+    return describe(module, prove(module, timeout, order), started)
 
 
-def seal_all(module: Module, timeout: float, started: float) -> Compiled:
+def seal_all(module: Module, timeout: float, started: float, order: int = 1) -> Compiled:
     """Prove, demand, certify."""
-    verdicts = prove(module, timeout)
+    verdicts = prove(module, timeout, order)
     report = Report((describe(module, verdicts, started),))
     demand_proofs(report)
     return Compiled(module.graphs, certify(verdicts), report)
@@ -126,12 +127,18 @@ def load(program: str | os.PathLike[str] | Graph | Text) -> Module:
     return module
 
 
-def prove(module: Module, timeout: float) -> tuple[Verdict, ...]:
-    """A verdict on every claim about the module's operators and graphs, and about the operators that they use."""
+def prove(module: Module, timeout: float, order: int = 1) -> tuple[Verdict, ...]:
+    """A verdict on every claim about the module's operators and graphs, and about the operators that they use.
+
+    ValueError for an order below 1.
+    """
+    if order < 1:
+        raise ValueError(f"order={order}: derivatives are of order 1 at least")
     from gradproof.verifier.discharge import Options
     from gradproof.verifier.discharge import verify as discharge
 
-    return tuple(discharge(tuple(module.ops.values()), tuple(module.graphs.values()), Options(timeout=timeout)))
+    ops, graphs = tuple(module.ops.values()), tuple(module.graphs.values())
+    return tuple(discharge(ops, graphs, Options(timeout=timeout), order))
 
 
 def demand_proofs(report: Report) -> None:

@@ -24,12 +24,14 @@ def run_graph(args: Namespace) -> int:
     if args.inputs is None:
         print(needs(choose(load(text).graphs, args.graph, args.file), args.file))
         return 0
-    given, tangents, cotangents = (read_npz(path) if path else {} for path in (args.inputs, args.jvp, args.vjp))
+    given, tangents, cotangents = (
+        read_npz(path) if path else {} for path in (args.inputs, args.jvp or args.hvp, args.vjp)
+    )
     if args.scalar in ("rational", "interval"):
         given, tangents, cotangents = exact(given), exact(tangents), exact(cotangents)
     module = load(text)
     graph = choose(module.graphs, args.graph, args.file)
-    program = seal_all(module, args.timeout, perf_counter())[graph.name]
+    program = seal_all(module, args.timeout, perf_counter(), 2 if args.hvp else 1)[graph.name]
     results = _run(program, args, given, tangents, cotangents)
     if args.output:
         write_npz(args.output, rounded(results))
@@ -81,7 +83,7 @@ def _shape(shape: tuple[Poly, ...], sizes: Mapping[str, int]) -> str:
 
 
 def _run(program: Any, args: Namespace, given: Arrays, tangents: Arrays, cotangents: Arrays) -> Arrays:
-    """The results by name: NAME, grad.INPUT, jvp.NAME, vjp.INPUT, value.NODE."""
+    """The results by name: NAME, grad.INPUT, jvp.NAME, vjp.INPUT, hvp.INPUT, value.NODE."""
     from gradproof.runtime.inputs import InputError
     from gradproof.runtime.tape import TapeError
 
@@ -97,6 +99,10 @@ def _run(program: Any, args: Namespace, given: Arrays, tangents: Arrays, cotange
         elif args.vjp:
             value, pulled = program.vjp(given, cotangents, scalar=args.scalar)
             more = {f"vjp.{name}": grad for name, grad in pulled.items()}
+        elif args.hvp:
+            value, grads, products = program.hvp(given, tangents, scalar=args.scalar)
+            more = {f"grad.{name}": grad for name, grad in grads.items()}
+            more |= {f"hvp.{name}": product for name, product in products.items()}
         else:
             value = program.forward(given, scalar=args.scalar)
         results = dict(zip(names, _each(value), strict=True)) | more

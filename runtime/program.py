@@ -14,9 +14,11 @@ from types import MappingProxyType
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
-from gradproof.compiler.claims import Certificate
+from gradproof.compiler.claims import Certificate, Claim
+from gradproof.compiler.gradient import gradient_graph
 from gradproof.compiler.graph import Graph
 from gradproof.compiler.obligations import claims_of_graph
+from gradproof.compiler.orders import claims_of_gradient
 from gradproof.compiler.plan import Mode, Plan, cotangent_name, make_plan, tangent_name
 from gradproof.runtime.executor import Executor
 from gradproof.runtime.inputs import Door, InputError, Inputs, like
@@ -40,7 +42,7 @@ class Program:
     the inputs are declared as); `dims` gives the dims that no input's shape shows. InputError for wrong inputs.
     """
 
-    __slots__ = ("_executors", "_plans", "_tapes", "certificate", "default_scalar", "door", "graph")
+    __slots__ = ("_executors", "_gradient", "_plans", "_tapes", "certificate", "default_scalar", "door", "graph")
     graph: Graph
     certificate: Certificate
     door: Door
@@ -48,6 +50,7 @@ class Program:
     _plans: dict[Mode, Plan]
     _tapes: dict[str, Tape[Array]]
     _executors: OrderedDict[Any, Executor]
+    _gradient: Program | None
 
     def __init__(self, graph: Graph, certificate: Certificate) -> None:
         # The definitions are copied first, so that what is checked here is what runs later.
@@ -61,6 +64,7 @@ class Program:
         put("_plans", {})
         put("_tapes", {})
         put("_executors", OrderedDict())
+        put("_gradient", None)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a program is sealed: {name} can't be set")
@@ -171,6 +175,36 @@ class Program:
         grads = tape.backward_dense_from(values, context)
         return _bare([values.nodes[i] for i in self.graph.outputs]), self._by_name(grads)
 
+    def gradient(self) -> Program:
+        """The program of this graph's gradients: its results are those of this one and `grad.NAME` of each input.
+
+        Its jvp and vjp are second derivatives. A graph that returns one real scalar is differentiated; any other takes
+        a cotangent `ct.NAME` of each real result as a further input. Unsealed unless it was compiled with `order=2`.
+        """
+        found = self._gradient
+        if found is None:
+            found = _gradient_of(self.graph, self.certificate)
+            object.__setattr__(self, "_gradient", found)  # the one thing that is made later
+        return found
+
+    def hvp(
+        self,
+        inputs: Given,
+        tangents: Given,
+        /,
+        *,
+        scalar: str | None = None,
+        dims: Mapping[str, int] | None = None,
+    ) -> tuple[Array, dict[str, Array], dict[str, Array]]:
+        """The value of the one real scalar that the graph returns, its gradients, and the Hessian times the tangents.
+
+        Gradients and products go by the names of the inputs; an input without a tangent is held constant. Forward over
+        reverse, one pass. Unsealed unless the program was compiled with `order=2`.
+        """
+        self._scalar_output()
+        results, moved = map(_each, self.gradient().jvp(inputs, tangents, scalar=scalar, dims=dims))
+        return results[0], self._by_name(results[1:]), self._by_name(moved[1:])
+
     def denote_all(
         self,
         inputs: Given | None = None,
@@ -278,6 +312,15 @@ class Program:
         return {node.name: grads[node.id] for node in self.graph.gamma}
 
 
+def _gradient_of(graph: Graph, certificate: Certificate) -> Program:
+    """The program of a graph's gradients; Unsealed unless it is proved to be that."""
+    gradient = gradient_graph(graph)
+    require(
+        f"the gradient of graph {graph.name} (compile with order=2)", claims_of_gradient(graph, gradient), certificate
+    )
+    return Program(gradient, certificate)
+
+
 def _default_scalar(graph: Graph) -> str:
     """float32 where every real input is declared so, otherwise float64."""
     found = {t.dtype for t in (*(n.type for n in graph.gamma), *(d.type for d in graph.delta)) if t.kind == "real"}
@@ -292,11 +335,16 @@ def demand(graph: Graph, certificate: Certificate) -> None:
         certificate.__post_init__()
     except (TypeError, AttributeError):
         raise Unsealed("this certificate was not issued by the verifier") from None
-    missing = certificate.missing(claims_of_graph(graph))
+    require(f"graph {graph.name}", claims_of_graph(graph), certificate)
+
+
+def require(what: str, claims: tuple[Claim, ...], certificate: Certificate) -> None:
+    """Unsealed unless the certificate covers these claims."""
+    missing = certificate.missing(claims)
     if missing:
         first = "; ".join(f"{c.code} of {c.subject}: {c.text}" for c in missing[:3])
         more = f"; and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise Unsealed(f"graph {graph.name}: not proved: {first}{more}")
+        raise Unsealed(f"{what}: not proved: {first}{more}")
 
 
 def lift(numbers: Scalars, name: str, array: Array) -> Array:
@@ -316,3 +364,7 @@ def lift(numbers: Scalars, name: str, array: Array) -> Array:
 
 def _bare(results: Sequence[Array]) -> Results:
     return results[0] if len(results) == 1 else tuple(results)
+
+
+def _each(results: Results) -> tuple[Array, ...]:
+    return results if isinstance(results, tuple) else (results,)

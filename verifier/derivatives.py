@@ -55,21 +55,21 @@ def prove_vjp(op: OpDef, rules: RuleSet, param: Param, timeout: float) -> Proof:
     """VJP of one input: <jvp, g> = <dx, vjp>, for the jvp that runs and for the calculus's derivative."""
     rule = dict(rules.vjps)[param.name].result
     vjp = unfolded(op, rule.body)  # type: ignore[arg-type]
-    right = _paired(vjp, TANGENT + param.name, rule.indices, extents(param))
-    left = _paired(_calculus(op, (param,)), COTANGENT, op.forward.indices, op.forward.extents)
-    exact = _close(op, left, right, timeout)
+    right = paired(vjp, TANGENT + param.name, rule.indices, extents(param))
+    left = paired(_calculus(op, (param,)), COTANGENT, op.forward.indices, op.forward.extents)
+    exact = close(op, left, right, timeout)
     if not tied(op) or rules.jvp is None:
         return exact
     if exact.proved:
         found = exact
     else:
         moved = frozenset(p.name for p in op.differentiable)
-        found = _with_ties(op, rules, timeout, _close(op, left, right, timeout, generic=moved))
+        found = _with_ties(op, rules, timeout, close(op, left, right, timeout, generic=moved))
     if not found.proved or (exact.proved and op.jvp is None and not op.vjps):
         return found
     others = {TANGENT + p.name for p in op.differentiable if p.name != param.name}
     own = without(unfolded(op, rules.jvp.result.body), others)  # type: ignore[arg-type]
-    both = _close(op, _paired(own, COTANGENT, rules.jvp.result.indices, op.forward.extents), right, timeout)
+    both = close(op, paired(own, COTANGENT, rules.jvp.result.indices, op.forward.extents), right, timeout)
     return found if both.proved else Proof(False, "", (), "the jvp and the vjp that run disagree at a tie")
 
 
@@ -91,15 +91,15 @@ def _with_ties(op: OpDef, rules: RuleSet, timeout: float, away: Proof) -> Proof:
 def _at_entries(op: OpDef, left: Term, right: Term, timeout: float, generic: frozenset[str] = frozenset()) -> Proof:
     """Equality at each entry of the output: of the entries, or of their sums with arbitrary weights."""
     indices, lengths = op.forward.indices, op.forward.extents
-    first = _close(op, left, right, timeout, dict(zip(indices, lengths, strict=True)), generic)
+    first = close(op, left, right, timeout, dict(zip(indices, lengths, strict=True)), generic)
     if first.proved or not indices:
         return first
-    left, right = (_paired(side, COTANGENT, indices, lengths) for side in (left, right))
-    second = _close(op, left, right, timeout, None, generic)
+    left, right = (paired(side, COTANGENT, indices, lengths) for side in (left, right))
+    second = close(op, left, right, timeout, None, generic)
     return second if second.proved else first
 
 
-def _paired(term: Term, tensor: str, indices: tuple[str, ...], lengths: tuple[Poly, ...]) -> Term:
+def paired(term: Term, tensor: str, indices: tuple[str, ...], lengths: tuple[Poly, ...]) -> Term:
     """The sum over all entries of term * tensor."""
     paired = mul(term, Read(tensor, tuple(map(Poly.sym, indices))))
     for name, extent in reversed(list(zip(indices, lengths, strict=True))):
@@ -112,7 +112,7 @@ def _at_output(op: OpDef, indices: tuple[str, ...], body: Term) -> Term:
     return substitute(body, {old: new for old, new in names.items() if Poly.sym(old) != new})
 
 
-def _close(
+def close(
     op: OpDef,
     left: Term,
     right: Term,
@@ -120,6 +120,7 @@ def _close(
     ranges: dict[str, Poly] | None = None,
     generic: frozenset[str] = frozenset(),
 ) -> Proof:
+    """Equality for all sizes, at free indices in `ranges`; `generic` asks only for points away from ties in these."""
     setting: Setting = setting_of(op)
     context, facts = setting.context.with_ranges(ranges or {}), setting.facts_at(ranges or {})
     found: Equal = equal(left, right, context, facts, timeout, generic)
