@@ -52,8 +52,9 @@ def derived_op(op: OpDef, param: str) -> OpDef:
     names = {OUTPUT: output, COTANGENT: cotangent}
     lets = tuple(_renamed(let, names) for let in found.lets)
     rule = _renamed(replace(found.result, target=OUTPUT), names)
-    if any(_needs(f.body, output) for f in (*lets, rule)):
-        # Where the rule is not defined for every value of y, what y is must be known: it is computed again.
+    sharp = tied(op) or any(has_kinks(f.body) for f in (*lets, rule))
+    if any(output in tensors(f.body) and (sharp or _needs(f.body, output)) for f in (*lets, rule)):
+        # Where not every value of y would do, or where values tie, what y is must be known: it is computed again.
         forward = rules_of(op).forward
         again = (*forward.lets, replace(forward.result, target=output))
         lets = (*again, *(let for let in lets if let.target not in {f.target for f in again}))
@@ -97,20 +98,22 @@ def _needs(node: Term | Cond, tensor: str) -> bool:
 
 def _params(op: OpDef, param: str, formulas: Iterable[Formula], output: str, cotangent: str) -> tuple[Param, ...]:
     """What the formulas read, and what else is needed so that every size that they speak of is one of an input."""
+    formulas = tuple(formulas)
+    own = {formula.target for formula in formulas}  # intermediates
     read: set[str] = set()
     speaks: set[str] = {s for axis in op.param(param).axes for s in axis.extent.symbols}
     for formula in formulas:
-        read |= tensors(formula.body)
+        read |= tensors(formula.body) - own
         speaks |= free_symbols(formula.body) - {*formula.indices}
         speaks |= {s for extent in formula.extents for s in extent.symbols}
     sizes = {*op.sizes}
     known = {s for axis in (*op.param(param).axes, *op.output.axes) for s in axis.extent.symbols}
     kept: list[Param] = []
     for one in op.params:
-        own = {s for axis in one.axes for s in axis.extent.symbols} & sizes
-        if one.name in read or own & speaks - known:
+        mine = {s for axis in one.axes for s in axis.extent.symbols} & sizes
+        if one.name in read or mine & speaks - known:
             kept.append(one)
-            known |= own
+            known |= mine
     if output in read:
         kept.append(Param(output, "real", op.output.axes))
     return (*kept, Param(cotangent, "real", op.output.axes))

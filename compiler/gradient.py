@@ -64,14 +64,15 @@ class _Sweep:
     delta: list[Delta] = field(init=False)
     sums: dict[int, Arg] = field(default_factory=dict)
     names: set[str] = field(init=False)
-    suffix: str = field(init=False)
+    grad: str = field(init=False)
+    ct: str = field(init=False)
 
     def __post_init__(self) -> None:
         graph = self.graph
         self.nodes, self.ops, self.delta = list(graph.nodes), dict(graph.ops), list(graph.delta)
         self.names = {*(n.name for n in graph.nodes), *(d.name for d in graph.delta)}
-        used = {name.split(".")[0] for name in graph.output_names if "." in name}
-        self.suffix = next(s for s in ("", *map(str, range(2, len(used) + 3))) if f"grad{s}" not in used)
+        self.grad = _free("grad", graph.output_names)
+        self.ct = _free("ct", (d.name for d in graph.delta))
 
     def graph_of_gradients(self) -> Graph:
         graph = self.graph
@@ -85,9 +86,9 @@ class _Sweep:
                 if varying[parent]:
                     self.gather(parent, self.contribution(node, position, parent, cotangent), node.span)
         grads = [self.result(leaf) for leaf in graph.gamma]
-        names = tuple(f"grad{self.suffix}.{leaf.name}" for leaf in graph.gamma)
+        names = tuple(f"{self.grad}.{leaf.name}" for leaf in graph.gamma)
         return Graph(
-            f"{graph.name}.grad{self.suffix}",
+            f"{graph.name}.{self.grad}",
             graph.dims,
             tuple(self.nodes),
             graph.leaves,
@@ -118,7 +119,7 @@ class _Sweep:
         for id_, name in zip(graph.outputs, graph.output_names, strict=True):
             node = graph.nodes[id_]
             if node.type.kind == "real":
-                given = self.unique(f"ct{self.suffix}.{name}")
+                given = self.unique(f"{self.ct}.{name}")
                 self.delta.append(Delta(given, node.type, node.span))
                 self.gather(id_, Env(given), node.span)
 
@@ -190,6 +191,12 @@ class _Sweep:
             made = f"{name}_{number}"
         self.names.add(made)
         return made
+
+
+def _free(stem: str, names: Iterable[str]) -> str:
+    """`grad`, `grad2`, ...: the first that no name begins with."""
+    used = {name.split(".")[0] for name in names if "." in name}
+    return next(s for s in (stem, *(f"{stem}{k}" for k in range(2, len(used) + 3))) if s not in used)
 
 
 def _role(sign: str) -> OpDef:

@@ -25,7 +25,7 @@ from gradproof.compiler.orders import gradient_claim
 from gradproof.compiler.rewriting import rename_tensors, substitute
 from gradproof.compiler.rules import meaning_of, rules_of, unfolded
 from gradproof.compiler.terms import Add, Read, Term
-from gradproof.compiler.transpose import NotLinear, inline
+from gradproof.compiler.transpose import inline
 from gradproof.verifier.derivatives import close, paired
 from gradproof.verifier.proofs import Proof
 
@@ -48,7 +48,7 @@ def prove_gradient(graph: Graph, gradient: Graph, timeout: float) -> Proof:
         problem = next(_differences(graph, gradient), "")
         problem = problem or next(_sums(graph, gradient), "")
         problem = problem or next(_rules(graph, timeout), "")
-    except (NotLinear, LookupError) as error:
+    except (ValueError, LookupError) as error:  # a node that does not fit its operator, a rule that is not linear
         problem = f"the graph of gradients can't be read: {error}"
     return Proof(not problem, "structure + normal form", (), problem)
 
