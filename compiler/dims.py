@@ -195,6 +195,40 @@ class Poly:
                 return Poly.of(0)
         return Poly.atom(Mod(self, other))
 
+    def divide(self, den: Poly) -> tuple[Poly, Poly]:
+        """(q, r) with self = q * den + r as polynomials, whatever den is; r has no term that den's first one divides.
+
+        >>> n, k, b = map(Poly.sym, ("n", "k", "b"))
+        >>> [str(p) for p in (n * k + k + b).divide(k)]
+        ['n + 1', 'b']
+        """
+        whole, rest = Poly.of(0), self
+        lead, factor = den.terms[0] if den.terms else ((), 0)
+        for _ in range(len(self.terms) + 8 if factor else 0):
+            step = rest._multiple(lead, factor, exact=len(den.terms) > 1 or factor < 0)
+            if step is None:
+                break
+            whole, rest = whole + step, rest - step * den
+        return whole, rest
+
+    def _multiple(self, lead: Monomial, factor: int, exact: bool) -> Poly | None:
+        """What the first term that `factor * lead` divides is a multiple of it by (rounded down, unless `exact`)."""
+        for monomial, coefficient in self.terms:
+            powers = dict(monomial)
+            if any(powers.get(atom, 0) < exponent for atom, exponent in lead):
+                continue
+            if coefficient // factor == 0 or (exact and coefficient % factor):
+                continue
+            for atom, exponent in lead:
+                powers[atom] -= exponent
+            return Poly({tuple((atom, e) for atom, e in powers.items() if e): coefficient // factor})
+        return None
+
+    def over(self, den: Poly) -> Poly | None:
+        """q with self = q * den as polynomials, where there is one."""
+        whole, rest = self.divide(den)
+        return whole if den.terms and not rest.terms else None
+
     def minimum(self, other: Poly | int) -> Poly:
         """min(self, other)."""
         difference = (self - Poly.of(other)).constant
@@ -280,6 +314,10 @@ class Poly:
         if not mapping or not (self.symbols & mapping.keys()):
             return self
         return self._rebuild(lambda atom: _substitute_atom(atom, mapping))
+
+    def substitute_atom(self, atom: Atom, value: Poly) -> Poly:
+        """Replace an atom of the polynomial itself (not inside other atoms) by a polynomial."""
+        return self._rebuild(lambda one: value if one == atom else Poly.atom(one)) if atom in self.atoms else self
 
     def rename_entries(self, change: Callable[[Entry], Poly]) -> Poly:
         """Replace each read of an integer tensor; the indices inside are changed first."""

@@ -19,20 +19,19 @@ from gradproof.compiler.terms import (
     ZERO,
     BoolRead,
     Cond,
-    IntCmp,
     Read,
     RealCmp,
     Term,
     add,
     both,
     either,
-    in_range,
     mul,
     negate,
     num,
     power,
     select,
 )
+from gradproof.verifier.bijections import aligned, region
 from gradproof.verifier.forms import (
     Atom,
     Binder,
@@ -209,14 +208,15 @@ class _Region:
 def _same_regions(form: Form, work: Normalizer, timeout: float) -> Form:
     """Drop each group of monomials that sum the same products over index sets that cancel."""
     groups: list[tuple[Monomial, list[tuple[Monomial, _Region]]]] = []
-    for monomial, coefficient in form.items():
+    # A change of indices takes entries at j to those at 2*a, not the other way round: plain positions come first.
+    for monomial, coefficient in sorted(form.items(), key=_plainness):
         for reference, members in groups:
-            cond = _aligned(reference, monomial, work)
+            cond = aligned(reference, monomial, work, timeout)
             if cond is not None:
                 members.append((monomial, _Region(coefficient, cond)))
                 break
         else:
-            groups.append((monomial, [(monomial, _Region(coefficient, _region(monomial.binders, monomial.guards)))]))
+            groups.append((monomial, [(monomial, _Region(coefficient, region(monomial.binders, monomial.guards)))]))
     left: Form = {}
     for _, members in groups:
         regions = [region for _, region in members]
@@ -228,9 +228,9 @@ def _same_regions(form: Form, work: Normalizer, timeout: float) -> Form:
     return left
 
 
-def _region(binders: Sequence[Binder], guards: frozenset[Guard]) -> Cond:
-    ranges = [in_range(Poly.sym(v), e) for v, e in binders]
-    return both(*ranges, *(IntCmp(rel, p) for rel, p in sorted(guards, key=str)))
+def _plainness(item: tuple[Monomial, Number]) -> int:
+    reads = [one for one, _ in item[0].factors if one.kind in ("read", "bool")]
+    return sum(len(str(p)) for one in reads for p in one.parts[1])
 
 
 def _cancel(regions: list[_Region], context: Context, timeout: float) -> bool:
@@ -249,93 +249,6 @@ def _empty(cond: Cond, context: Context, timeout: float) -> bool:
     from gradproof.verifier.smt import prove_int
 
     return prove_int(negate(cond), context.known(cond), timeout).answer == "proved"
-
-
-def _aligned(reference: Monomial, other: Monomial, work: Normalizer) -> Cond | None:
-    """The index set of `other` in the indices of `reference`, where a bijection of indices makes their products equal.
-
-    The bijection is polynomial with integer coefficients in both directions, and both compositions are checked to be
-    the identity, so it is one on all integers; the sets themselves are Z3's business.
-    """
-    if len(reference.binders) != len(other.binders) or len(reference.factors) != len(other.factors):
-        return None
-    theirs = {v: f"{v}'" for v, _ in other.binders}
-    apart = {v: Poly.sym(n) for v, n in theirs.items()}
-    renamed = work.substitute_monomial(Monomial((), frozenset(), other.factors), apart)
-    if len(renamed) != 1:
-        return None
-    ((body, unit),) = renamed.items()
-    if unit != 1 or body.guards or body.binders:
-        return None
-    mine = {v for v, _ in reference.binders}
-    for equations in _pairings(reference, body):
-        forward = _solve(equations, set(theirs.values()), mine)
-        backward = _solve(equations, mine, set(theirs.values()))
-        if forward is None or backward is None:
-            continue
-        if any(backward[v].substitute(forward) != Poly.sym(v) for v in mine):
-            continue
-        if any(forward[v].substitute(backward) != Poly.sym(v) for v in theirs.values()):
-            continue
-        moved = work.substitute_monomial(body, forward)
-        if moved != {Monomial((), frozenset(), reference.factors): 1}:
-            continue
-        mapping = {old: forward[new] for old, new in theirs.items()}
-        ranges = [in_range(mapping[v], e.substitute(mapping)) for v, e in other.binders]
-        guards = [IntCmp(rel, p.substitute(mapping)) for rel, p in sorted(other.guards, key=str)]
-        return both(*ranges, *guards)
-    return None
-
-
-def _pairings(reference: Monomial, body: Monomial) -> Iterator[list[tuple[Poly, Poly]]]:
-    """Ways to pair the plain reads of two products; each gives equations between their index expressions."""
-    mine = [(a, e) for a, e in reference.factors if a.kind in ("read", "bool")]
-    theirs = [(a, e) for a, e in body.factors if a.kind in ("read", "bool")]
-
-    def shape(item: tuple[Atom, Number]) -> tuple[str, object, int, Number]:
-        return (item[0].kind, item[0].parts[0], len(item[0].parts[1]), item[1])
-
-    if sorted(map(str, map(shape, mine))) != sorted(map(str, map(shape, theirs))):
-        return
-    count = 0
-
-    def extend(k: int, used: frozenset[int]) -> Iterator[list[tuple[Poly, Poly]]]:
-        nonlocal count
-        if k == len(mine):
-            count += 1
-            yield []
-            return
-        for j, candidate in enumerate(theirs):
-            if j in used or shape(candidate) != shape(mine[k]) or count > 24:
-                continue
-            here = list(zip(mine[k][0].parts[1], candidate[0].parts[1], strict=True))
-            for rest in extend(k + 1, used | {j}):
-                yield here + rest
-
-    yield from extend(0, frozenset())
-
-
-def _solve(equations: list[tuple[Poly, Poly]], unknown: set[str], known: set[str]) -> dict[str, Poly] | None:
-    """The unknowns as polynomials in the known names, from equations left = right with unit coefficients."""
-    values: dict[str, Poly] = {}
-    pending = [a - b for a, b in equations]
-    while pending and len(values) < len(unknown):
-        progress = False
-        for position, poly in enumerate(pending):
-            reduced = poly.substitute(values)
-            free = sorted(reduced.symbols & unknown)
-            if len(free) != 1:
-                continue
-            linear = reduced.linear_in(free[0])
-            if linear is None or abs(linear[0].constant or 0) != 1:
-                continue
-            values[free[0]] = -linear[1] * int(linear[0].constant or 1)
-            pending.pop(position)
-            progress = True
-            break
-        if not progress:
-            return None
-    return values if len(values) == len(unknown) else None
 
 
 # Conditions of reals ---------------------------------------------------------------------------------------------

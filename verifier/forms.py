@@ -41,14 +41,16 @@ class Atom:
     "fold" kind, extent, frozen body, frozen guard (max, min or prod over the index that is named by the height).
     """
 
-    __slots__ = ("height", "id", "kind", "parts", "symbols")
+    __slots__ = ("height", "id", "kind", "parts", "quotients", "symbols")
     kind: str
     parts: tuple[Any, ...]
     id: int
     symbols: frozenset[str]
     height: int
+    quotients: frozenset[Any] | None  # the `//`, `%`, min and max inside, once quotients.py has looked
 
     def __init__(self, kind: str, parts: tuple[Any, ...], id_: int) -> None:
+        self.quotients = None
         self.kind, self.parts, self.id = kind, parts, id_
         self.height, self.symbols = _describe(kind, parts)
 

@@ -25,10 +25,11 @@ size (vanishing.py: sizes, sums that may be empty) unless the condition that it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor, isqrt
+from typing import Any
 
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.functions import FUNCTIONS
@@ -80,6 +81,17 @@ from gradproof.verifier.forms import (
 )
 from gradproof.verifier.index_sets import drop_implied, impossible, narrow, solve_equality
 from gradproof.verifier.naming import apart, canonical, collected, freeze, thaw
+from gradproof.verifier.quotients import (
+    Blocks,
+    Change,
+    Settling,
+    into_blocks,
+    moved,
+    out_of_blocks,
+    quotients,
+    quotients_in,
+    settled,
+)
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.vanishing import vanishes
 
@@ -123,7 +135,7 @@ class Normalizer:
             case Size(poly):
                 return self.of_poly(poly)
             case Read(tensor, index):
-                return self.of_atom(atom("read", tensor, index))
+                return self.of_atom(atom("read", tensor, tuple(settled(p, self.context) for p in index)))
             case Add(args):
                 return plus(*map(self.form, args))
             case Mul(args):
@@ -144,7 +156,7 @@ class Normalizer:
     def of_poly(self, poly: Poly) -> Form:
         """An integer expression as a real: a polynomial in its atoms."""
         out: Form = {}
-        for monomial, coefficient in poly.terms:
+        for monomial, coefficient in settled(poly, self.context).terms:
             factors = sorted(((atom("size", a), e) for a, e in monomial), key=lambda f: f[0].id)
             accumulate(out, {Monomial((), frozenset(), tuple(factors)): coefficient})
         return out
@@ -409,11 +421,12 @@ class Normalizer:
             case Truth(value):
                 return constant(int(value))
             case IntCmp(rel, poly):
+                poly = settled(poly, self.context)
                 if poly.constant is not None:
                     return constant(int(poly.constant >= 0 if rel == ">=" else poly.constant == 0))
-                return {Monomial((), frozenset({(rel, poly)}), ()): 1}
+                return {Monomial((), frozenset({(rel, oriented(rel, poly))}), ()): 1}
             case BoolRead(tensor, index):
-                return self.of_atom(atom("bool", tensor, index))
+                return self.of_atom(atom("bool", tensor, tuple(settled(p, self.context) for p in index)))
             case Not(arg):
                 return plus(constant(1), scaled(self.indicator(arg), -1))
             case And(args):
@@ -531,27 +544,28 @@ class Normalizer:
     def _simplify(self, binders: list[Binder], guards: set[Guard], factors: list[tuple[Atom, Number]]) -> Form:
         """Eliminate what can be eliminated from one sum; equality guards first."""
         while True:
+            guards = {g for g in self._settled(binders, guards) if g[1].constant is None or impossible(g)}
             if any(impossible(g) for g in guards) or any((e.constant or 1) < 1 or e == 0 for _, e in binders):
                 return {}
-            guards = {g for g in guards if g[1].constant is None}
             step = solve_equality(binders, guards) or narrow(self.context, binders, guards)
+            if step is None:
+                settled_form = self._settle(binders, guards, factors)
+                if settled_form is not None:
+                    return settled_form
+                addends = self._blocks(binders, guards, factors)
+                if len(addends) > 1:
+                    return plus(*(self._stepped(*addend, factors) for addend in addends))
+                step = addends[0] if addends else None
             if step is None:
                 break
             var, value, binders, guards = step
             if value is None:
                 continue
+            if any(var in one.symbols for one, _ in factors):
+                return self._stepped(var, value, binders, guards, factors)
             mapping = {var: value}
             binders = [(v, e.substitute(mapping)) for v, e in binders]
             guards = {(rel, oriented(rel, p.substitute(mapping))) for rel, p in guards}
-            if any(var in one.symbols for one, _ in factors):
-                changed = self.product(
-                    self._power_of(self.substitute_atom(one, mapping), exponent) for one, exponent in factors
-                )
-                out: Form = {}
-                for m, c in changed.items():
-                    merged = self.monomial((*binders, *m.binders), guards | m.guards, m.factors)
-                    accumulate(out, merged, c)
-                return out
         guards = drop_implied(self.context, binders, guards)
         extra = constant(1)
         for binder in list(binders):
@@ -565,13 +579,58 @@ class Normalizer:
         if contracted is not None:
             binders, guards, factors = contracted
             guards = drop_implied(self.context, binders, guards)
-        form: Form = {Monomial(tuple(binders), frozenset(guards), tuple(factors)): 1}
         if extra == constant(1):
-            return form
-        out = {}
+            return {Monomial(tuple(binders), frozenset(guards), tuple(factors)): 1}
+        out: Form = {}
         for m, c in extra.items():
             accumulate(out, self.monomial((*binders, *m.binders), guards | m.guards, (*factors, *m.factors)), c)
         return out
+
+    def _stepped(
+        self, var: str, value: Poly, binders: list[Binder], guards: set[Guard], factors: list[tuple[Atom, Number]]
+    ) -> Form:
+        """The sum with an index replaced by its value everywhere."""
+        mapping = {var: value}
+        binders = [(v, e.substitute(mapping)) for v, e in binders]
+        guards = {(rel, oriented(rel, p.substitute(mapping))) for rel, p in guards}
+        return self._changed(binders, guards, factors, mapping)
+
+    def _changed(
+        self, binders: list[Binder], guards: set[Guard], factors: list[tuple[Atom, Number]], change: Change
+    ) -> Form:
+        """The sum with its factors changed; the binders and guards are so already."""
+        changed = self.product(self._power_of(self.substitute_atom(one, change), e) for one, e in factors)
+        out: Form = {}
+        for m, c in changed.items():
+            accumulate(out, self.monomial((*binders, *m.binders), guards | m.guards, m.factors), c)
+        return out
+
+    def _settle(self, binders: list[Binder], guards: set[Guard], factors: list[tuple[Atom, Number]]) -> Form | None:
+        """The sum with every quotient inside its factors in canonical form; None where they are."""
+        dims = frozenset[Any]().union(*(quotients_in(one) for one, _ in factors))
+        inside = self.context.with_ranges(dict(binders))
+        if all(settled(Poly.atom(dim), inside) == Poly.atom(dim) for dim in dims):
+            return None
+        change = Settling(inside, frozenset(n for dim in dims for n in Poly.atom(dim).symbols))
+        return self._changed(binders, guards, factors, change)
+
+    def _settled(self, binders: list[Binder], guards: set[Guard]) -> set[Guard]:
+        if not any(quotients(p) for _, p in guards):
+            return guards
+        inside = self.context.with_ranges(dict(binders))
+        return {(rel, oriented(rel, settled(p, inside))) for rel, p in guards}
+
+    def _blocks(self, binders: list[Binder], guards: set[Guard], factors: list[tuple[Atom, Number]]) -> list[Blocks]:
+        """An index as two, where it is read in blocks; or two as one, where they are not."""
+        atoms = [one for one, _ in factors]
+        found = frozenset[Any]().union(*map(quotients_in, atoms), *(quotients(p) for _, p in guards))
+        addends: list[Blocks] = []
+        if found and binders:
+            addends = into_blocks(self.context, binders, guards, found, (fresh_name(), fresh_name()))
+        if addends or len(binders) < 2:
+            return addends
+        one = out_of_blocks(self.context, binders, guards, atoms, fresh_name())
+        return [one] if one is not None else []
 
     def _counts(self, extent: Poly, binders: list[Binder]) -> bool:
         # An index that has a place in its range shows nothing about that range where it is the one to be removed.
@@ -613,19 +672,19 @@ class Normalizer:
 
     # Substitution and names ------------------------------------------------------------------------------------
 
-    def substitute(self, form: Form, mapping: Mapping[str, Poly]) -> Form:
+    def substitute(self, form: Form, mapping: Change) -> Form:
         """Replace free sizes and indices in a form (its bound names must be apart from the mapping's)."""
         out: Form = {}
         for monomial, coefficient in form.items():
             accumulate(out, self.substitute_monomial(monomial, mapping), coefficient)
         return out
 
-    def substitute_monomial(self, monomial: Monomial, mapping: Mapping[str, Poly]) -> Form:
+    def substitute_monomial(self, monomial: Monomial, mapping: Change) -> Form:
         """`substitute`, for one monomial."""
         if not monomial.symbols & mapping.keys():
             return {monomial: 1}
-        binders = [(v, e.substitute(mapping)) for v, e in monomial.binders]
-        guards = {(rel, oriented(rel, p.substitute(mapping))) for rel, p in monomial.guards}
+        binders = [(v, moved(e, mapping)) for v, e in monomial.binders]
+        guards = {(rel, oriented(rel, moved(p, mapping))) for rel, p in monomial.guards}
         touched = [f for f in monomial.factors if f[0].symbols & mapping.keys()]
         if not touched:
             return self._simplify(binders, guards, list(monomial.factors))
@@ -650,15 +709,15 @@ class Normalizer:
             single = [(atom("base", freeze(form)), exponent)]
         return self.monomial((), (), single)
 
-    def substitute_atom(self, one: Atom, mapping: Mapping[str, Poly]) -> Form:
+    def substitute_atom(self, one: Atom, mapping: Change) -> Form:
         """An atom after substitution: a form, since a size may become a polynomial and a condition may be decided."""
         if not one.symbols & mapping.keys():
             return self.of_atom(one)
         match one.kind:
             case "read" | "bool":
-                return self.of_atom(atom(one.kind, one.parts[0], tuple(p.substitute(mapping) for p in one.parts[1])))
+                return self.of_atom(atom(one.kind, one.parts[0], tuple(moved(p, mapping) for p in one.parts[1])))
             case "size":
-                return self.of_poly(Poly.atom(one.parts[0]).substitute(mapping))
+                return self.of_poly(moved(Poly.atom(one.parts[0]), mapping))
             case "pos" | "neg":
                 return self.sign_is(one.kind, self.substitute(thaw(one.parts[0]), mapping))
             case "base":
@@ -678,7 +737,7 @@ class Normalizer:
                 changed = [freeze(self.substitute(thaw(p), mapping)) for p in (body, condition)]
                 if max(of_frozen(p)[0] for p in changed) + 1 != one.height:
                     raise TooLarge("a fold whose body changes height under substitution")
-                return self.of_atom(atom("fold", kind, extent.substitute(mapping), *changed))
+                return self.of_atom(atom("fold", kind, moved(extent, mapping), *changed))
 
     def replace(self, form: Form, old: Atom, new: Form) -> Form:
         """Replace an atom that binds nothing by a form, everywhere in a form, inside other atoms too."""

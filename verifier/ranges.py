@@ -32,12 +32,44 @@ class Context:
         its lower bound plus something non-negative, and all coefficients must be non-negative. One known fact
         (p >= 0, so that poly - p >= 0 suffices) may be used besides; one is that an index has a place in its range.
         """
+        return self._nonnegative(poly, tuple(extra), 3)
+
+    def positive(self, poly: Poly) -> bool:
+        """Whether poly >= 1 for sure: a size that may be 0 is not, where a range that it divides has an index."""
+        if self.nonnegative(poly - 1):
+            return True
+        return self.nonnegative(poly) and any(extent.over(poly) is not None for extent in self.ranges.values())
+
+    def _nonnegative(self, poly: Poly, extra: tuple[Poly, ...], depth: int) -> bool:
         if self._at_least_zero(poly):
             return True
         known = [*extra, *self._linear_facts(), *(e - 1 for e in self.ranges.values() if e.constant is None)]
         about = entry_facts(self.facts, frozenset(poly.entries()))
         known += [fact.poly for fact in about if isinstance(fact, IntCmp)]
-        return any(self._at_least_zero(poly - fact) for fact in known)
+        if any(self._at_least_zero(poly - fact) for fact in known):
+            return True
+        quotients = [atom for atom in poly.atoms if isinstance(atom, FloorDiv)] if depth else []
+        return any(self._nonnegative(p, extra, depth - 1) for q in quotients for p in self._without(poly, q))
+
+    def _without(self, poly: Poly, atom: FloorDiv) -> list[Poly]:
+        """An integer that poly is >= 0 with, and that has no q = num // den: den*q lies in (num - den, num].
+
+        Of rest + c*q, for c = 1 or -1 the two are >= 0 together: q >= -rest is num >= -rest*den.
+        """
+        linear = poly.substitute_atom(atom, Poly.sym("//")).linear_in("//")
+        if linear is None or not self.positive(atom.den):
+            return []
+        (slope, rest), (num, den) = linear, (atom.num, atom.den)
+        if slope == 1:
+            return [num + rest * den]
+        if slope == -1:
+            return [rest * den + den - 1 - num]
+        up = self.nonnegative(slope)
+        if not up and not self.nonnegative(-slope):
+            return []
+        end = num - den + 1 if up else num
+        whole = slope.over(den)
+        return [rest + whole * end if whole is not None else rest * den + slope * end]
 
     def known(self, *goals: Cond) -> list[Cond]:
         """Everything known, as hypotheses for the solver; facts about entries at the entries that the goals read."""
