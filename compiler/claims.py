@@ -70,6 +70,7 @@ class Verdict:
     hypotheses: tuple[Hypothesis, ...] = ()
     counterexample: Counterexample | None = None
     reason: str = ""
+    advice: tuple[str, ...] = ()  # what to write instead
 
     def __post_init__(self) -> None:
         if self.answer == "proved" and any(not h.discharged for h in self.hypotheses):

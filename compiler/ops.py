@@ -103,6 +103,7 @@ class OpDef:
     jvp: Formula | None = None
     vjps: tuple[Formula, ...] = ()
     kinks: tuple[Kink, ...] = ()
+    instead: tuple[str, ...] = field(default=(), compare=False)  # safe forms, for where this one is undefined
     doc: str = ""
     source: str = field(default="", compare=False)  # the stanza's text, for reports
 

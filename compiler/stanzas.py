@@ -36,6 +36,7 @@ from gradproof.grammar.syntax import (
     Equation,
     Expr,
     Fn,
+    Instead,
     Let,
     Name,
     Op,
@@ -74,6 +75,7 @@ class _Stanza:
     requires: list[Cond] = field(default_factory=list)
     domain: list[Cond] = field(default_factory=list)
     kinks: list[Kink] = field(default_factory=list)
+    instead: list[str] = field(default_factory=list)
     forward: Formula | None = None
     runs: Formula | None = None
     runs_written: bool = False
@@ -114,6 +116,7 @@ class _Stanza:
             self.jvp,
             tuple(self.vjps[p.name] for p in signature.params if p.name in self.vjps),
             tuple(self.kinks),
+            tuple(self.instead),
             stanza.doc,
             text_of(stanza.span),
         )
@@ -143,6 +146,8 @@ class _Stanza:
                 self.runs = self.equation(equation, self.expect_output(equation, OUTPUT), self.let_scope())
             case Rule():
                 self.add_rule(clause)
+            case Instead(text):
+                self.instead.append(text)
             case At(cond, value, jump, span):
                 scope = self.quantify([cond] if value is None else [cond, value], self.rule_scope(OUTPUT))
                 meant = None if value is None else real(value, scope)

@@ -373,6 +373,11 @@ def at(children: Children) -> tree.At:
     return tree.At(cond, value, jump, join(children[0], value or cond))
 
 
+def instead(children: Children) -> tree.Instead:
+    """`instead "log(x + 1)"`."""
+    return tree.Instead(children[1].text[1:-1], join(children[0], children[1]))
+
+
 # Statements
 
 

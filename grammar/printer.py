@@ -240,6 +240,8 @@ def _clause(clause: tree.Clause) -> list[Part]:
             return [(_set(f"runs with {_head(first)}", first.body), first.span), *rest]
         case tree.At():
             text = _at(clause)
+        case tree.Instead(said):
+            text = f'instead "{said}"'
     return [(text, clause.span)]
 
 

@@ -273,6 +273,14 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Instead:
+    """`instead "log(x + 1)"`: what to write where the operator is undefined at its inputs."""
+
+    text: str
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
 class At:
     """`at x = 0: 0`: the derivative's value at a kink. `x = 0` is Compare with "==" (`=` and `==` both parse).
 
@@ -286,7 +294,7 @@ class At:
     span: Span = _span()
 
 
-Clause: TypeAlias = Require | Where | Define | Let | Runs | Rule | At
+Clause: TypeAlias = Require | Where | Define | Let | Runs | Rule | At | Instead
 
 
 @dataclass(frozen=True, slots=True)

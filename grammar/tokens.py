@@ -17,7 +17,7 @@ NESTING = 100  # levels of brackets, and of any expression's tree: every later p
 Comment: TypeAlias = tuple[int, int, str]  # line, column, text with its `#`
 
 ITEM_WORDS = frozenset({"use", "dim", "infix", "fn", "op", "graph"})
-CLAUSE_WORDS = frozenset({"require", "where", "let", "runs", "vjp", "jvp", "at", "jump"})
+CLAUSE_WORDS = frozenset({"require", "where", "let", "runs", "vjp", "jvp", "at", "jump", "instead"})
 STATEMENT_WORDS = frozenset({"assume", "ensure", "return"})
 LOGIC_WORDS = {"and": "SIGN", "or": "SIGN", "not": "NOT"}
 BINDERS = frozenset({"sum", "prod", "max", "min"})

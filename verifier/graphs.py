@@ -14,7 +14,7 @@ from gradproof.compiler.obligations import claims_of_graph
 from gradproof.verifier import post
 from gradproof.verifier.dense import prove_tape
 from gradproof.verifier.facts import facts_of
-from gradproof.verifier.graph_domains import Ranges, check_domains
+from gradproof.verifier.graph_domains import DomainFailure, Ranges, check_domains
 from gradproof.verifier.graph_kinks import check_boundaries
 from gradproof.verifier.graph_shapes import check_shapes
 from gradproof.verifier.operators import ALL_SIZES, Options
@@ -82,13 +82,20 @@ def _domain(graph: Graph, claim: Claim, ranges: Ranges, options: Options) -> Ver
     from gradproof.verifier.graph_refute import undefined
 
     claim = replace(claim, span=failures[0].span)
+    advice = _advice(graph, failures)
     found = undefined(graph, options)
     seconds = perf_counter() - started
     if found is not None:
         scope = ", ".join(f"{k} = {v}" for k, v in found.dims.items()) or ALL_SIZES
-        return Verdict(claim, "refuted", "replay", scope, seconds, counterexample=found)
+        return Verdict(claim, "refuted", "replay", scope, seconds, counterexample=found, advice=advice)
     wanted = "; ".join(dict.fromkeys(f"{f.what} at {f.node.name}" for f in failures))
-    return Verdict(claim, "unknown", "", ALL_SIZES, seconds, reason=f"not shown: {wanted}")
+    return Verdict(claim, "unknown", "", ALL_SIZES, seconds, reason=f"not shown: {wanted}", advice=advice)
+
+
+def _advice(graph: Graph, failures: list[DomainFailure]) -> tuple[str, ...]:
+    """The safe forms of the operators that failed, and how to say that the inputs keep away."""
+    forms = [form for failure in failures for form in graph.ops[failure.node.op].instead]
+    return (*dict.fromkeys(forms), "or an `assume` on the inputs that keeps it inside its domain")
 
 
 def _boundaries(graph: Graph, claim: Claim, ranges: Ranges, options: Options) -> Verdict:

@@ -67,7 +67,9 @@ def _plain(term: Term) -> Term:
         function = FUNCTIONS[term.fn]
         stepping = bool(function.pieces) or function.jump is not None
         if function.unfold is not None and (stepping or term.fn in ("expm1", "log1p")):
-            return _plain(function.unfold(*term.args))
+            unfolded = function.unfold(*term.args)
+            if unfolded is not None:
+                return _plain(unfolded)
         if stepping and term.fn != "floor":
             raise Opaque(f"the sides of {term.fn} are not known")
     return term

@@ -102,6 +102,10 @@ class Interval:
             return _ZERO
         if self.nonnegative and other.nonnegative:
             return _times(self, other)
+        for side, factor in ((self, other), (other, self)):
+            if side.low is not None and side.low == side.high and side.low > 0:
+                low, high = (None if end is None else end * side.low for end in (factor.low, factor.high))
+                return Interval(low, high, factor.low_open, factor.high_open)
         if (-self).nonnegative:
             return -((-self) * other)
         if (-other).nonnegative:

@@ -67,6 +67,7 @@ def _obligation(verdict: Verdict) -> dict[str, Any]:
         "scope": verdict.scope,
         "hypotheses": [str(hypothesis) for hypothesis in verdict.hypotheses],
         "seconds": round(verdict.seconds, 6),
+        "advice": list(verdict.advice),
         "counterexample": None if verdict.counterexample is None else _counterexample(verdict.counterexample),
         "span": _span(verdict.claim.span),
     }

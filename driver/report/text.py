@@ -62,6 +62,7 @@ def _failure(verdicts: Sequence[Verdict]) -> str:
         lines.extend(_counterexample(verdict.counterexample))
     elif verdict.reason:
         lines.append(f"  reason: {verdict.reason}")
+    lines.extend(f"  {'instead' if k == 0 else '       '}: {text}" for k, text in enumerate(verdict.advice))
     return "\n".join(lines)
 
 
