@@ -22,6 +22,7 @@ from gradproof.compiler.terms import (
     Call,
     Cond,
     Mul,
+    Not,
     Num,
     Or,
     Pow,
@@ -274,6 +275,10 @@ class Bounds:
                 return _maximum(inside[0], inside[1])
             case "min":
                 return -_maximum(-inside[0], -inside[1])
+            case "cos" if _within(inside[0], Fraction(3, 2)):
+                return Interval(Fraction(0), one, True, False)  # 3/2 < pi/2
+            case "sin" if _within(inside[0], Fraction(3)):
+                return _same_sign(inside[0]).meet(Interval(-one, one, False, False))
             case "pow0":
                 return POSITIVE if inside[0].positive else NONNEGATIVE
             case "ipow":
@@ -383,6 +388,11 @@ def _same_sign(inside: Interval) -> Interval:
     return out
 
 
+def _within(inside: Interval, bound: Fraction) -> bool:
+    """Whether the interval lies between -bound and bound."""
+    return inside.low is not None and inside.high is not None and -bound <= inside.low and inside.high <= bound
+
+
 def _integer_power(inside: Interval, exponent: Term) -> Interval:
     """u^n for an integer expression n: the sign is known where u's is, and of squares."""
     if inside.positive:
@@ -422,6 +432,8 @@ def settles(bounds: Bounds, cond: Cond) -> bool:
             if rel == "<":
                 return difference.positive
             return difference.nonnegative if rel == "<=" else difference == _ZERO
+        case Not(RealCmp("==", a, b)):
+            return bounds.of(a if b == ZERO else Add((a, Mul((Num(Fraction(-1)), b))))).nonzero
         case And(args):
             return all(settles(bounds, a) for a in args)
         case Or(sides):

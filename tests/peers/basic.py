@@ -118,7 +118,7 @@ ROWS = [
     one("leaky_relu(x)", F.leaky_relu),
     one("elu(x)", F.elu),
     one("softplus(x)", lambda x: torch.logaddexp(x, torch.zeros_like(x))),
-    one("gelu(x)", lambda x: F.gelu(x, approximate="tanh")),
+    one("gelu(x)", F.gelu),
     one("smooth_abs(x, eps=1/4)", lambda x: (x * x + 0.25).sqrt()),
     one("swish(x)", F.silu),
     one("silu(x)", F.silu),
