@@ -164,8 +164,9 @@ def points_of(op: OpDef, sizes: Sizes, tries: int, seed: int) -> Iterator[Point]
     rng = random.Random(f"{op.name}:{seed}:{sorted(sizes.ints.items())}")
     known = constants_of(op)
     for attempt in range(tries):
-        for _ in range(20):
-            point = _point(op, sizes, rng, attempt, known)
+        for again in range(20):
+            # A narrow domain (probabilities, sines) is met by what lies between 0 and 1.
+            point = _point(op, sizes, rng, attempt, known, narrow=again >= 12)
             if in_domain(point):
                 yield point
                 break
@@ -182,7 +183,9 @@ def constants_of(op: OpDef) -> tuple[Fraction, ...]:
     return tuple(found)[:CONSTANTS]
 
 
-def _point(op: OpDef, sizes: Sizes, rng: random.Random, attempt: int, known: tuple[Fraction, ...]) -> Point:
+def _point(
+    op: OpDef, sizes: Sizes, rng: random.Random, attempt: int, known: tuple[Fraction, ...], narrow: bool
+) -> Point:
     tensors: dict[str, Entries] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     kinds: dict[str, str] = {}
@@ -202,7 +205,12 @@ def _point(op: OpDef, sizes: Sizes, rng: random.Random, attempt: int, known: tup
         kinds[param.name] = param.kind
         positions = itertools.product(*map(range, shapes[param.name]))
         below = rng.randint(1, longest)
-        tensors[param.name] = {index: _entry(param, below, rng, attempt, (*SPECIAL, *known)) for index in positions}
+        tensors[param.name] = {
+            index: _between(rng)
+            if narrow and param.kind == "real"
+            else _entry(param, below, rng, attempt, (*SPECIAL, *known))
+            for index in positions
+        }
     shapes[COTANGENT] = sizes.shape(extents(op.output))
     positions = itertools.product(*map(range, shapes[COTANGENT]))
     tensors[COTANGENT] = {index: Fraction(rng.choice((1, 2, 3, -1, -2))) for index in positions}
@@ -211,6 +219,10 @@ def _point(op: OpDef, sizes: Sizes, rng: random.Random, attempt: int, known: tup
         chosen = rng.choice(list(tensors[COTANGENT]))
         tensors[COTANGENT] = {k: v if k == chosen else Fraction(0) for k, v in tensors[COTANGENT].items()}
     return Point(op, sizes, tensors, shapes, kinds)
+
+
+def _between(rng: random.Random) -> Fraction:
+    return Fraction(rng.randint(1, 15), 16)
 
 
 def _entry(param: Param, below: int, rng: random.Random, attempt: int, special: tuple[Fraction, ...]) -> Any:
