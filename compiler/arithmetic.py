@@ -34,8 +34,14 @@ def combined(draft: Draft, op: str, left: Operand, right: Operand, span: Span) -
 
 
 def _applied(draft: Draft, op: str, left: Operand, right: Operand, span: Span) -> Value:
-    if op in ("//", "%"):
-        raise Diagnostic("E-KIND", f"`{op}` is for sizes, not for tensors", span)
+    whole = all(v.type.kind == "int" for v in (left, right) if isinstance(v, Value))
+    if op in ("//", "%") and not whole:
+        raise Diagnostic("E-KIND", f"`{op}` is for sizes and integers, not for real tensors", span)
+    if whole and not isinstance(left, Value) and op in ("+", "-", "*"):
+        # The operators that take a number have it on the right: 3 - a is -a + 3.
+        if op == "-":
+            op, right = "+", negated(draft, right, span)
+        left, right = right, left
     return apply(draft, draft.role(op, span), (left, right), {}, span)
 
 

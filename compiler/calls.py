@@ -257,7 +257,9 @@ def _node(draft: Draft, fit: _Fit, binding: Binding, values: list[Value], span: 
         draft.claim(left, right, reason, span)
     reals = [value.type.dtype for value in values if value.type.kind == "real"]
     wide = "f64" if "f64" in reals else reals[0] if reals else draft.dtype
-    type_ = TensorType("bool" if op.output.kind == "bool" else wide, binding.shape)
+    whole = "i32" if any(v.type.kind == "int" for v in values) else "i64"
+    whole = "i64" if any(v.type.dtype == "i64" for v in values) else whole
+    type_ = TensorType({"bool": "bool", "int": whole, "real": wide}[op.output.kind], binding.shape)
     return draft.append(op, tuple(value.arg for value in values), fit.attrs, binding.sizes, type_, span)
 
 

@@ -244,7 +244,7 @@ class Builder:
         """An integer expression as a real."""
         if not _varies(poly):
             return Scalar(size(poly))
-        return self.emit("cast", "", "real", labels, [self.ints(labels, poly)])
+        return self.emit("as_real", "", "real", labels, [self.ints(labels, poly)])
 
     def intcmp(self, rel: str, labels: Labels, poly: Poly) -> Operand:
         """poly rel 0."""

@@ -18,7 +18,8 @@ others are bound. What a step means (`r` is its register, `a b c` its operands, 
 | contract | | the sum over the bound labels of a * b |
 | ints | | the integer `poly` |
 | intcmp | >= == | the truth of `poly` name 0 |
-| cast | | the integer a as a real |
+| as_real | | the integer a as a real |
+| whole | | the real a, an integer by its form, as an integer |
 | gather | | a, whose index is any polynomial, integer registers included |
 | copy | | a |
 | reshape | | the register a with its entries in the same row-major order (its Use has no index) |
@@ -41,7 +42,7 @@ from gradproof.compiler.ops import Axis
 from gradproof.compiler.terms import Cond, Term
 
 OPS = (
-    "map pow call select compare logic fold contract ints intcmp cast gather copy reshape scatter".split()  # noqa: SIM905
+    "map pow call select compare logic fold contract ints intcmp as_real whole gather copy reshape scatter".split()  # noqa: SIM905
 )
 
 

@@ -121,9 +121,14 @@ class Lowering:
         self.extents = dict(zip(formula.indices, formula.extents, strict=True))
         self.order = tuple(f"${name}" for name in formula.indices)
         if isinstance(formula.body, Cond):
-            operand, kind = self.cond(simplify_cond(formula.body, {}), False), "bool"
+            kind = "bool"
+            operand = self.cond(simplify_cond(formula.body, {}), False)
+        elif formula.target == OUTPUT and self.op.output.kind == "int":
+            kind = "int"
+            operand = self.integer(simplify(formula.body))
         else:
-            operand, kind = self.term(simplify(formula.body), False), "real"
+            kind = "real"
+            operand = self.term(simplify(formula.body), False)
         names = {name: label(k) for k, name in enumerate(self.order)}
         return Value(formula.extents, rename(operand, names), kind)
 
@@ -180,6 +185,17 @@ class Lowering:
                 from gradproof.compiler.sums import lower_reduce
 
                 return lower_reduce(self, term, guarded)
+
+    def integer(self, term: Term) -> Operand:
+        """The operand that holds an integer: an integer expression as it is, any other term computed as a real."""
+        build = self.builder
+        if isinstance(term, Num):
+            term = Size(Poly.of(int(term.value)))
+        if isinstance(term, Size):
+            poly = self.poly(term.poly, False)
+            return build.ints(self.labels((), [poly]), poly)
+        operand = self.term(term, False)
+        return build.emit("whole", "", "int", self.labels([operand]), [operand])
 
     def cond(self, cond: Cond, guarded: bool) -> Operand:
         """The operand that holds a condition's truth."""

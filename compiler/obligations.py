@@ -14,6 +14,7 @@ from gradproof.compiler.claims import Claim, digest
 from gradproof.compiler.graph import Graph
 from gradproof.compiler.ops import Formula, OpDef
 from gradproof.compiler.rules import tied
+from gradproof.compiler.show import show
 from gradproof.grammar.source import Source
 
 
@@ -21,7 +22,7 @@ from gradproof.grammar.source import Source
 def op_digest(op: OpDef) -> str:
     """A digest of the definition: every field, with machine-made index names numbered in order of appearance."""
     parts = (op.name, op.attrs, op.params, op.output, op.forward.body, op.forward.indices, op.forward.extents)
-    rules = (op.requires, op.domain, op.lets, op.runs, op.jvp, op.vjps, op.kinks)
+    rules = (op.requires, op.domain, op.lets, op.runs, op.jvp, op.vjps, op.kinks, op.ensures)
     return digest(_stable(repr((parts, rules))))
 
 
@@ -68,6 +69,8 @@ def _claims(op: OpDef, source: Source) -> tuple[Claim, ...]:
     if op.runs:
         claims.append(claim("RUNS", "the formula that runs equals the meaning", op.runs))
     claims.append(claim("DOM", "what runs is defined wherever the formula is, the rules wherever it is differentiable"))
+    for k, promise in enumerate(op.ensures):
+        claims.append(Claim("POST", "op", op.name, f"ensure {show(promise.cond)} ({k})", key, promise.span))
     return tuple(claims)
 
 

@@ -58,7 +58,10 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """`target[indices] = body`, for every index below the extents; the body is a Cond where the target is boolean."""
+    """`target[indices] = body`, for every index below the extents; the body is a Cond where the target is boolean.
+
+    Where the target is an integer, the body is a term that is an integer by its form (integral.py).
+    """
 
     target: str
     indices: tuple[str, ...]
@@ -82,11 +85,21 @@ class Kink:
 
 
 @dataclass(frozen=True, slots=True)
+class Promise:
+    """`ensure cond` - holds for all values of its free indices, each below the extent of the result's axis it reads."""
+
+    cond: Cond
+    ranges: tuple[tuple[str, Poly], ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class OpDef:
     """An operator. `requires` restrict sizes, attributes and integer inputs; `domain` restricts real inputs.
 
     A `require` or `where` that reads tensors at free indices holds for all of them (in their ranges).
     `lets` are the intermediates of `runs` (written rules may read them too); `runs` is the last formula.
+    `ensures` are claims about the output `y` (POST) that graphs may lean on once they are proved.
     Written rules may read the inputs, the output `y`, the lets, the cotangent `g` (vjp) and tangents `dx` (jvp).
     """
 
@@ -104,6 +117,7 @@ class OpDef:
     vjps: tuple[Formula, ...] = ()
     kinks: tuple[Kink, ...] = ()
     instead: tuple[str, ...] = field(default=(), compare=False)  # safe forms, for where this one is undefined
+    ensures: tuple[Promise, ...] = ()
     doc: str = ""
     source: str = field(default="", compare=False)  # the stanza's text, for reports
 

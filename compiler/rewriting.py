@@ -102,6 +102,16 @@ def tensors(node: Term | Cond) -> frozenset[str]:
     return frozenset(names)
 
 
+def reads_of(node: Term | Cond, tensor: str) -> set[tuple[Poly, ...]]:
+    """The positions at which a tensor is read, of whatever kind it is."""
+    found: set[tuple[Poly, ...]] = set()
+    for inner in walk(node):
+        if isinstance(inner, Read | BoolRead) and inner.tensor == tensor:
+            found.add(inner.index)
+        found |= {e.index for poly in polys(inner) for e in poly.entries() if e.tensor == tensor}
+    return found
+
+
 def map_children(node: Term, term: Callable[[Term], Term], cond: Callable[[Cond], Cond]) -> Term:
     """Rebuild a term with its sub-terms and sub-conditions changed."""
     match node:

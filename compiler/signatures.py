@@ -55,8 +55,10 @@ def op_signature(stanza: Op) -> StanzaSignature:
     attrs = tuple(map(_attribute, stanza.attrs))
     ints = frozenset(a.name for a in attrs if a.kind == "int")
     if stanza.result_kind == "int":
-        advice = "an operator's result is real or bool; integers are inputs"
-        raise Diagnostic("E-KIND", f"`{stanza.name}` has an integer result", stanza.span, advice)
+        for param in stanza.params:
+            if param.kind == "real" and not param.const:
+                message = f"`{stanza.name}` has an integer result, which has no derivative"
+                raise Diagnostic("E-KIND", message, param.span, f"write `const {param.name}`")
     declared = [axis for param in stanza.params for axis in param.axes] + list(stanza.result)
     sizes = frozenset(name for axis in declared for name in _sizes(axis)) - ints
     scope = Scope(sizes | ints, frozenset(a.name for a in attrs if a.kind == "real"), {}, no_function, nothing)

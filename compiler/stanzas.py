@@ -13,8 +13,10 @@ from gradproof.compiler.formulas import (
     inline_lets,
     real,
 )
+from gradproof.compiler.integral import integral
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Axis, Formula, Kink, OpDef, Param
-from gradproof.compiler.rewriting import tensors
+from gradproof.compiler.ops import Promise as Ensured
+from gradproof.compiler.rewriting import free_symbols, reads_of, tensors
 from gradproof.compiler.scopes import Scope, Tensor, check_depth, check_index, extent_of, parts, unknown, written
 from gradproof.compiler.signatures import (
     LIFTED,
@@ -26,7 +28,7 @@ from gradproof.compiler.signatures import (
     nothing,
     op_signature,
 )
-from gradproof.compiler.terms import Cond
+from gradproof.compiler.terms import And, Cond
 from gradproof.grammar.source import Diagnostic, Source, Span
 from gradproof.grammar.syntax import (
     Access,
@@ -41,6 +43,7 @@ from gradproof.grammar.syntax import (
     Name,
     Op,
     Pack,
+    Promise,
     Require,
     Rule,
     Runs,
@@ -76,6 +79,7 @@ class _Stanza:
     domain: list[Cond] = field(default_factory=list)
     kinks: list[Kink] = field(default_factory=list)
     instead: list[str] = field(default_factory=list)
+    ensures: list[Ensured] = field(default_factory=list)
     forward: Formula | None = None
     runs: Formula | None = None
     runs_written: bool = False
@@ -117,6 +121,7 @@ class _Stanza:
             tuple(self.vjps[p.name] for p in signature.params if p.name in self.vjps),
             tuple(self.kinks),
             tuple(self.instead),
+            tuple(self.ensures),
             stanza.doc,
             text_of(stanza.span),
         )
@@ -133,6 +138,9 @@ class _Stanza:
             case Where(conds):
                 for cond in conds:
                     self.restrict(cond, "where")
+            case Promise(conds):
+                for cond in conds:
+                    self.promise(cond)
             case Let(equation):
                 self.add_let(equation)
             case Define(equation):
@@ -168,6 +176,24 @@ class _Stanza:
         else:
             advice = "write `where ...`: a domain of real inputs"
             raise Diagnostic("E-KIND", "a `require` is about sizes, attributes and integer inputs", cond.span, advice)
+
+    def promise(self, cond: Expr) -> None:
+        """An `ensure`: a condition on the result, read at indices of its own, one bare index for each axis."""
+        check_depth(cond)
+        scope = self.within(self.quantify([cond], self.scope.reading({OUTPUT: _tensor(self.signature.output)})))
+        meaning = condition(cond, scope)
+        extents = [axis.extent for axis in self.signature.output.axes]
+        ranges: dict[str, Poly] = {}
+        for index in sorted(reads_of(meaning, OUTPUT), key=str):
+            for position, extent in zip(index, extents, strict=True):
+                ranges.setdefault(position.as_symbol or "", extent)
+        free = free_symbols(meaning) - self.scope.integers
+        if not reads_of(meaning, OUTPUT) or not free <= ranges.keys():
+            advice = f"write `ensure 0 <= {OUTPUT}[i, j] < n`, with a bare index for each axis of the result"
+            raise Diagnostic("E-ENSURE", "this does not say which entries of the result it is about", cond.span, advice)
+        table = tuple((name, ranges[name]) for name in sorted(free))
+        for part in meaning.args if isinstance(meaning, And) else (meaning,):
+            self.ensures.append(Ensured(part, table, cond.span))
 
     def add_let(self, equation: Equation) -> None:
         name = equation.target
@@ -231,7 +257,8 @@ class _Stanza:
 
     def check_differentiable(self, span: Span) -> None:
         if self.signature.output.kind != "real":
-            raise Diagnostic("E-VJP", f"`{self.stanza.name}` is boolean: it has no derivative", span, "leave this out")
+            kind = "boolean" if self.signature.output.kind == "bool" else "an integer"
+            raise Diagnostic("E-VJP", f"`{self.stanza.name}` is {kind}: it has no derivative", span, "leave this out")
 
     def rule_scope(self, *also: str) -> Scope:
         """What a formula may read that may read the output or the cotangent too: these, and lets that lean on them."""
@@ -277,8 +304,11 @@ class _Stanza:
             names = self.left_names(equation, scope)
             self.check_left(equation, target)
         inner = self.within(scope.index(*((n, n) for n in names)))
-        convert = condition if target.kind == "bool" else real
-        return Formula(name or equation.target, names, extents, convert(equation.body, inner), equation.span)
+        body = condition(equation.body, inner) if target.kind == "bool" else real(equation.body, inner)
+        if target.kind == "int" and not (isinstance(body, Cond) or integral(body)):
+            advice = "an integer is made of sizes, indices, integer inputs, floor(...), select(...) and sums of these"
+            raise Diagnostic("E-INTEGER", f"`{equation.target}` is an integer tensor", equation.body.span, advice)
+        return Formula(name or equation.target, names, extents, body, equation.span)
 
     def check_left(self, equation: Equation, target: Param) -> None:
         """On the left, each axis has an index of its own: dotted for a pack, plain for a dim."""

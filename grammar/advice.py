@@ -60,7 +60,7 @@ FOREIGN = {
 MISPLACED = {
     "return": "`return` belongs in a graph; an operator defines its result as `y[...] = ...`",
     "assume": "`assume` belongs in a graph; an operator has `require` (sizes, indices) and `where` (real inputs)",
-    "ensure": "`ensure` belongs in a graph",
+    "ensure": "`ensure` belongs in a graph, or in an operator's braces",
     "require": "`require` belongs in an operator's braces; a graph has `assume`",
     "where": "`where` belongs in an operator's braces, or after a one-line `fn`; a graph has `assume`",
     "let": "`let` belongs in an operator's braces; in a graph just write `name = ...`",

@@ -319,6 +319,11 @@ def where(children: Children) -> tree.Where:
     return tree.Where(tuple(children[1]), join(children[0], children[1][-1]))
 
 
+def promise(children: Children) -> tree.Promise:
+    """`ensure 0 <= y[s..] < n`, in an operator."""
+    return tree.Promise(tuple(children[1]), join(children[0], children[1][-1]))
+
+
 def let(children: Children) -> tree.Let:
     """`let m[s..] = e`."""
     return tree.Let(children[1], join(children[0], children[1]))

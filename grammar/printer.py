@@ -227,6 +227,8 @@ def _clause(clause: tree.Clause) -> list[Part]:
             text = f"require {_list(conds)}"
         case tree.Where(conds):
             text = f"where {_list(conds)}"
+        case tree.Promise(conds):
+            text = f"ensure {_list(conds)}"
         case tree.Define(equation):
             text = _set(_head(equation), equation.body)
         case tree.Let(equation):

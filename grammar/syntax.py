@@ -239,6 +239,14 @@ class Where:
 
 
 @dataclass(frozen=True, slots=True)
+class Promise:
+    """`ensure 0 <= y[s..] < n`, in an operator: what holds of every entry of its result."""
+
+    conds: tuple[Expr, ...]
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
 class Define:
     """The meaning: `y[i] = ...`."""
 
@@ -294,7 +302,7 @@ class At:
     span: Span = _span()
 
 
-Clause: TypeAlias = Require | Where | Define | Let | Runs | Rule | At | Instead
+Clause: TypeAlias = Require | Where | Promise | Define | Let | Runs | Rule | At | Instead
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ NESTING = 100  # levels of brackets, and of any expression's tree: every later p
 Comment: TypeAlias = tuple[int, int, str]  # line, column, text with its `#`
 
 ITEM_WORDS = frozenset({"use", "dim", "infix", "fn", "op", "graph"})
-CLAUSE_WORDS = frozenset({"require", "where", "let", "runs", "vjp", "jvp", "at", "jump", "instead"})
+CLAUSE_WORDS = frozenset({"require", "where", "ensure", "let", "runs", "vjp", "jvp", "at", "jump", "instead"})
 STATEMENT_WORDS = frozenset({"assume", "ensure", "return"})
 LOGIC_WORDS = {"and": "SIGN", "or": "SIGN", "not": "NOT"}
 BINDERS = frozenset({"sum", "prod", "max", "min"})
@@ -170,7 +170,7 @@ class _Scan:
             if keyword and text in ITEM_WORDS:
                 self.item = text
             if keyword and text not in ("const", "where"):
-                self.ensuring = text == "ensure"
+                self.ensuring = text == "ensure" and self.item == "graph"
             if keyword:
                 return text.upper()
         return "NAME"
@@ -238,7 +238,7 @@ def _keyword(text: str, previous: Token | None, opened: list[Token], item: str) 
         return False
     if text in ITEM_WORDS:
         return level == ""
-    if text in STATEMENT_WORDS:
+    if text in STATEMENT_WORDS and (item == "graph" or text not in CLAUSE_WORDS):
         return level == "{" and item == "graph"
     return (level == "{" and item in ("op", "fn")) or (text == "where" and level == "" and item == "fn")
 

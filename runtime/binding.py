@@ -117,10 +117,14 @@ class Binder:
         self.calls.append(partial(np.multiply, word, chosen, word))
         self.calls.append(partial(np.bitwise_xor, word, b, word))
 
-    def _cast(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
+    def _as_real(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
         self.calls.append(copying(out, self.operand(step.operands[0], shape, small=True)))
 
-    _copy = _cast
+    _copy = _as_real
+
+    def _whole(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
+        value = self.operand(step.operands[0], shape, small=True)
+        self.calls.append(partial(np.copyto, out, value, "unsafe"))  # what has no value becomes some integer
 
     def _fold(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
         value = self.operand(step.operands[0], shape)

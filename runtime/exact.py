@@ -186,6 +186,24 @@ class Objects:
         """Integers as reals."""
         return self.array(values)
 
+    def whole(self, values: Array) -> Array:
+        """Reals that are integers as integers, where all are known; terms and holes stay what they are."""
+        given = np.asarray(values, dtype=object)
+        known = [self._integer(value) for value in given.reshape(-1)]
+        if any(value is None for value in known):
+            return given
+        return np.array(known, dtype=np.int64).reshape(given.shape)
+
+    def _integer(self, value: Any) -> int | None:
+        if isinstance(value, Num):
+            value = value.value
+        if isinstance(value, Fraction):
+            return int(value) if value.denominator == 1 else None
+        if isinstance(value, Hole | Term):
+            return None
+        unique = value.unique_fmpz()
+        return None if unique is None else int(unique)
+
     def fold(self, kind: str, values: Array, guard: Array | None, axes: tuple[int, ...]) -> Array:
         """A reduction over axes where guard holds, entry by entry in order."""
         shape = tuple(n for k, n in enumerate(values.shape) if k not in axes)

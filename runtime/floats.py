@@ -157,6 +157,10 @@ class Floats:
         """Integers as reals."""
         return values.astype(self.dtype)
 
+    def whole(self, values: Array) -> Array:
+        """Reals that are integers as integers; what has no value becomes some integer."""
+        return np.asarray(values).astype(np.int64)
+
     def fold(self, kind: str, values: Array, guard: Array | None, axes: tuple[int, ...]) -> Any:
         """A reduction over axes where guard holds; the maximum of nothing is an infinity."""
         values = np.asarray(values)

@@ -43,7 +43,8 @@ def run_kernel(
         (result,) = run_program(kernel.program, arrays, binding, scalar)
         shape = tuple(n for axis in kernel.axes for n in _axis_shape(axis, sizes, names))
         result = np.asarray(result, order="C").reshape(shape)
-        return scalar.check(result) if kernel.program.outputs[0].kind == "real" else result
+        kind = kernel.program.outputs[0].kind
+        return scalar.check(result) if kind == "real" or result.dtype == object else result
 
 
 def _axis_shape(axis: Axis, sizes: Mapping[str, tuple[int, ...]], names: Mapping[str, int]) -> tuple[int, ...]:
@@ -120,8 +121,10 @@ class _Run:
                 return scalar.fold(step.name, args[0], args[1] if len(args) > 1 else None, axes)
             case "contract":
                 return scalar.fold("sum", scalar.map("mul", args), None, axes)
-            case "cast":
+            case "as_real":
                 return scalar.cast(args[0])
+            case "whole":
+                return scalar.whole(args[0])
             case "copy":
                 return np.array(args[0])
             case "scatter":

@@ -122,9 +122,11 @@ def _atom(atom: Any, shape: Sequence[int], ints: Ints, registers: Registers) -> 
         case Sym(name):
             return ints[name]
         case FloorDiv(a, b):
-            return integers(a, shape, ints, registers) // integers(b, shape, ints, registers)
+            with np.errstate(divide="ignore"):
+                return integers(a, shape, ints, registers) // integers(b, shape, ints, registers)
         case Mod(a, b):
-            return integers(a, shape, ints, registers) % integers(b, shape, ints, registers)
+            with np.errstate(divide="ignore"):
+                return integers(a, shape, ints, registers) % integers(b, shape, ints, registers)
         case Min(a, b):
             return np.minimum(integers(a, shape, ints, registers), integers(b, shape, ints, registers))
         case Max(a, b):

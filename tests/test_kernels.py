@@ -170,6 +170,8 @@ def check(
         check_floats(kernel, computation, flat, full, sizes, ints, reals)
         return
     except Undefined as error:
+        if op.output.kind == "int":
+            return  # integers divided by 0: a `require` rules it out, and integers have no entry without a value
         with pytest.raises(type(error)):
             run_kernel(kernel, full, sizes, ints, reals, scalars("rational"))
         return

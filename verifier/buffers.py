@@ -131,13 +131,14 @@ _ARITY: dict[tuple[str, str], tuple[str, ...]] = {
     ("logic", "or"): ("bool", "bool"),
     ("logic", "not"): ("bool",),
     ("contract", "sum"): ("real", "real"),
-    ("cast", ""): ("int",),
+    ("as_real", ""): ("int",),
+    ("whole", ""): ("real",),
     ("ints", ""): (),
     ("intcmp", ">="): (),
     ("intcmp", "=="): (),
     ("scatter", "sum"): ("real",),
 }
-_RESULT = {"compare": "bool", "logic": "bool", "intcmp": "bool", "ints": "int"}
+_RESULT = {"compare": "bool", "logic": "bool", "intcmp": "bool", "ints": "int", "whole": "int"}
 
 
 def check_form(program: Program) -> list[str]:

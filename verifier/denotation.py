@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from gradproof.compiler.dims import Entry, Poly
+from gradproof.compiler.integral import integral
 from gradproof.compiler.kernels import Kernel, Operand, Program, Scalar, Step, Use
 from gradproof.compiler.rewriting import free_symbols, substitute, substitute_cond
 from gradproof.compiler.terms import (
@@ -151,8 +152,10 @@ class _Denoter:
         match step.op, args:
             case ("copy" | "gather", [value]):
                 return value
-            case "cast", [Poly() as value]:
+            case "as_real", [Poly() as value]:
                 return size(value)
+            case "whole", [value] if integral(_term(value)):
+                return _term(value)
             case "select", [cond, then, other]:
                 return Select(_cond(cond), _term(then), _term(other))
             case "logic", _:

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from gradproof.compiler.dims import Entry, Poly
 from gradproof.compiler.graph import Bound, Env, Graph, Node, Ref
-from gradproof.compiler.ops import OpDef
+from gradproof.compiler.ops import OUTPUT, OpDef, Promise
 from gradproof.compiler.rewriting import (
     free_symbols,
     inline_names,
@@ -18,7 +18,8 @@ from gradproof.compiler.rewriting import (
     replace_reads,
     replace_reads_cond,
 )
-from gradproof.compiler.terms import BoolRead, Cond, IntCmp, Num, Read, Term, fresh, int_ge, int_lt
+from gradproof.compiler.terms import BoolRead, Cond, IntCmp, Num, Read, Term, fresh, int_eq, int_ge, int_lt, negate
+from gradproof.verifier.promised import proved
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.signs import ANY, Interval
 
@@ -49,6 +50,7 @@ def facts_of(graph: Graph) -> GraphFacts:
     for shape in [node.type.shape for node in graph.gamma] + [delta.type.shape for delta in graph.delta]:
         facts += [int_ge(extent, 0) for extent in shape if extent.constant is None and extent.as_symbol is None]
     ranges: dict[str, Interval] = {}
+    readings = _readings(graph)
     kinds = {delta.name: delta.type for delta in graph.delta}
     for bound in graph.assumes:
         for name, interval in _intervals(graph, bound):
@@ -56,13 +58,62 @@ def facts_of(graph: Graph) -> GraphFacts:
         for side in (bound.left, bound.right):
             if isinstance(side, str) and kinds[side].kind == "int":
                 # True of every entry, so under every grouping of the axes.
-                for rank in range(min(1, len(kinds[side].shape)), len(kinds[side].shape) + 1):
-                    facts += _entry_facts(graph, bound, side, rank)
+                for name, rank in readings.get(side, {}).items():
+                    facts += _entry_facts(bound, side, name, rank)
+    facts += _promised(graph, readings)
     for delta in graph.delta:
         if delta.seeded is not None:
             closed = delta.seeded.kind == "bernoulli"
             ranges[delta.name] = Interval(Fraction(0), Fraction(1), False, not closed)
     return GraphFacts(Context(lower, {}, tuple(facts)), ranges)
+
+
+def _readings(graph: Graph) -> dict[str, dict[str, int]]:
+    """Under which names, with how many axes, each integer value is read: one name for each grouping of its axes."""
+    found: dict[str, dict[str, int]] = {}
+    for node in graph.inner:
+        op = graph.ops[node.op]
+        instance = None
+        for param, arg in zip(op.params, node.args, strict=False):
+            if param.kind == "int":
+                instance = instance or Instance.of(graph, node)
+                own = value_name(arg.id) if isinstance(arg, Ref) else arg.name
+                found.setdefault(own, {})[instance.tensors[param.name]] = len(param.axes)
+    return found
+
+
+def _promised(graph: Graph, readings: Mapping[str, Mapping[str, int]]) -> list[Cond]:
+    """What operators ensure of their integer results, each only where it is proved of the operator (POST)."""
+    facts: list[Cond] = []
+    for node in graph.inner:
+        op = graph.ops[node.op]
+        if not op.ensures or node.type.kind != "int" or value_name(node.id) not in readings:
+            continue
+        sizes = sizes_at(node)
+        for promise in proved(op):
+            facts += _promise_at(promise, sizes, readings[value_name(node.id)])
+    return facts
+
+
+def _promise_at(promise: Promise, sizes: Mapping[str, Poly], readings: Mapping[str, int]) -> list[Cond]:
+    cond = promise.cond
+    if not isinstance(cond, IntCmp) or {entry.tensor for entry in cond.poly.entries()} != {OUTPUT}:
+        return []
+    reads = set(cond.poly.entries())
+    names = [p.as_symbol for entry in reads for p in entry.index]
+    if len(reads) != 1 or set(names) != {name for name, _ in promise.ranges} or len(set(names)) != len(names):
+        return []  # not one bare index for each axis
+    if any(Poly.atom(atom).symbols & set(names) for atom in cond.poly.atoms if atom not in reads):
+        return []  # it speaks of positions, which another grouping names in another way
+    out: list[Cond] = []
+    for name, rank in readings.items():
+        entry = Poly.atom(Entry(name, tuple(Poly.sym(fresh("e")) for _ in range(rank))))
+        out.append(IntCmp(cond.rel, _at_entry(cond.poly, entry).substitute(dict(sizes))))
+    return out
+
+
+def _at_entry(poly: Poly, entry: Poly) -> Poly:
+    return poly.rename_entries(lambda _: entry)
 
 
 def _intervals(graph: Graph, bound: Bound) -> list[tuple[str, Interval]]:
@@ -98,7 +149,7 @@ def _real_name(graph: Graph, side: int | str | Fraction | Poly) -> str | None:
     return side
 
 
-def _entry_facts(graph: Graph, bound: Bound, name: str, rank: int) -> list[Cond]:
+def _entry_facts(bound: Bound, own: str, name: str, rank: int) -> list[Cond]:
     """`0 <= label`, `label < C` as facts about every entry; only against numbers and sizes."""
     entry = Poly.atom(Entry(name, tuple(Poly.sym(fresh("e")) for _ in range(rank))))
 
@@ -107,7 +158,7 @@ def _entry_facts(graph: Graph, bound: Bound, name: str, rank: int) -> list[Cond]
             return value
         if isinstance(value, Fraction):
             return Poly.of(int(value)) if value.denominator == 1 else None
-        return entry if value == name else None
+        return entry if value == own else None
 
     left, right = side(bound.left), side(bound.right)
     if left is None or right is None:
@@ -120,7 +171,7 @@ def _entry_facts(graph: Graph, bound: Bound, name: str, rank: int) -> list[Cond]
         case "==":
             return [int_ge(right, left), int_ge(left, right)]
         case _:
-            return []
+            return [negate(int_eq(left, right))]
 
 
 def sizes_at(node: Node) -> dict[str, Poly]:
@@ -187,8 +238,10 @@ class Instance:
             if param.kind != "int":
                 kept[param.name] = wide(read)
             # A value that is read with its axes grouped in another way than it is made is another tensor to the terms.
-            same = param.kind == "int" or squeezed(read) == squeezed(made(graph, arg))
-            tensors[param.name] = name if same else grouped(name, squeezed(read))
+            shape = made(graph, arg)
+            if param.kind != "int":
+                read, shape = squeezed(read), squeezed(shape)
+            tensors[param.name] = name if read == shape else grouped(name, read)
         return Instance(tensors, kept, sizes, {name: v for name, v in node.attrs if isinstance(v, Fraction)})
 
     def term(self, term: Term) -> Term:

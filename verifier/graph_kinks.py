@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from gradproof.compiler.branches import varying
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.graph import Graph, Node
 from gradproof.compiler.ops import Axis, Formula, OpDef, Param
-from gradproof.compiler.rewriting import tensors, walk
+from gradproof.compiler.rewriting import polys, tensors, walk
 from gradproof.compiler.rules import Computation, RuleSet, derived_jvp, meaning_of
 from gradproof.compiler.terms import BoolRead, Cond, IntCmp, Num, Read, RealCmp, Term
 from gradproof.verifier.facts import Instance, apart, ungrouped, value_id, value_name
@@ -80,6 +81,10 @@ def _attempt(
     body = conditions(graph, Instance.of(graph, node).term(meaning_of(graph.ops[node.op])))
     for _ in range(DEPTH):
         op = _operator(graph, node, body, ranges)
+        steps = _steps(graph, body)
+        if steps:
+            # An integer steps from one value to the next, and no condition of the formula says where.
+            return op, Proof(False, "", (), f"it depends on the integers of {steps}, which vary with the inputs")
         proof = prove_kinks(op, _rules(op), options.timeout)
         if proof.proved and (through is None or value_name(through) not in map(ungrouped, tensors(body))):
             break
@@ -89,6 +94,13 @@ def _attempt(
             break
         body = below
     return op, proof
+
+
+def _steps(graph: Graph, body: Term) -> str:
+    """The integer values that the formula reads and that vary with Γ."""
+    ids = {value_id(ungrouped(entry.tensor)) for part in walk(body) for p in polys(part) for entry in p.entries()}
+    varies = varying(graph)
+    return ", ".join(graph.nodes[id_].name for id_ in sorted(i for i in ids if i is not None) if varies[id_])
 
 
 def _operator(graph: Graph, node: Node, body: Term, ranges: Ranges) -> OpDef:

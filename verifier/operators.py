@@ -15,6 +15,7 @@ from gradproof.compiler.transpose import NotLinear
 from gradproof.verifier import derivatives, domains, shapes
 from gradproof.verifier.forms import forget
 from gradproof.verifier.kinks import prove_kinks
+from gradproof.verifier.promised import prove_promise
 from gradproof.verifier.proofs import Proof
 
 ALL_SIZES = "all sizes"
@@ -96,6 +97,10 @@ def _plan(
             found = next((f.counterexample for f in failures if f.counterexample is not None), None)
             reasons = "; ".join(f"{f.what}: {f.reason}" for f in failures)
             return lambda: Proof(not failures, "linear bounds + z3", (), reasons), lambda: found
+        case "POST":
+            first = next(k for k, c in enumerate(claims_of_op(op)) if c.code == "POST")
+            promise = op.ensures[position - first]
+            return partial(prove_promise, op, promise, options.timeout), partial(hunt, "broken", promise)
     raise ValueError(f"no way to prove {claim.code} of an operator")
 
 

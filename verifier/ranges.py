@@ -139,7 +139,7 @@ def entry_facts(conds: tuple[Cond, ...], wanted: frozenset[Entry]) -> list[Cond]
     """
     out: list[Cond] = []
     for cond in conds:
-        if not isinstance(cond, IntCmp) and not (isinstance(cond, Or) and integers_only(cond)):
+        if not isinstance(cond, IntCmp) and not (isinstance(cond, Or | Not) and integers_only(cond)):
             continue
         reads = entries_in(cond)
         if len(reads) != 1:

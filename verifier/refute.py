@@ -20,7 +20,7 @@ import numpy as np
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Undecided, Undefined, evaluate, holds
 from gradproof.compiler.lower import kernel_of
-from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, OpDef, Param
+from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, OpDef, Param, Promise
 from gradproof.compiler.rewriting import free_symbols
 from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of
 from gradproof.compiler.terms import Cond, Term
@@ -77,6 +77,12 @@ class Search:
     def undefined(self) -> Counterexample | None:
         """A point where a rule has no value although the formula has, and a derivative or subgradients too."""
         return self._first(self.undefined_at)
+
+    def broken(self, promise: Promise) -> Counterexample | None:
+        """A point where an `ensure` of the operator does not hold of its result."""
+        from gradproof.verifier.broken import broken_at
+
+        return self._first(lambda point, kind: broken_at(self, point, promise, kind))
 
     def _first(self, test: Test) -> Counterexample | None:
         for point in self.points():

@@ -9,7 +9,7 @@ from functools import lru_cache
 from gradproof.compiler.dims import Poly, Sym
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.rewriting import free_symbols, polys, walk
-from gradproof.compiler.terms import And, BoolRead, Cond, IntCmp, Or, Read, RealCmp
+from gradproof.compiler.terms import And, BoolRead, Cond, IntCmp, Not, Or, Read, RealCmp
 from gradproof.verifier.ranges import Context, entries_in, integers_only
 
 
@@ -52,7 +52,7 @@ def setting_of(op: OpDef) -> Setting:
                 # an index that stands for all, so such a fact goes by a form that it passes over.
                 one = any(p.symbols & fixed for entry in entries for p in entry.index)
                 integers.append(And((cond,)) if one else cond)
-            case Or() if integers_only(cond) and entries_in(cond):
+            case Or() | Not() if integers_only(cond) and entries_in(cond):
                 # `0 <= idx[k] < n or idx[k] == none`: it holds for all k, where k is an index and no attribute.
                 if not any(p.symbols & fixed for entry in entries_in(cond) for p in entry.index):
                     integers.append(cond)

@@ -33,6 +33,7 @@ from gradproof.compiler.terms import (
     int_ge,
     negate,
 )
+from gradproof.verifier.integers import integers_of
 from gradproof.verifier.ranges import Context, entries_in
 from gradproof.verifier.setting import setting_of
 
@@ -94,7 +95,9 @@ def check_op(op: OpDef, rules: RuleSet, timeout: float) -> list[Failure]:
         for need in requirements(formula.body):
             if isinstance(need.cond, IntCmp) or need.why == "division of integers":
                 inner = inside.with_ranges(dict(need.binders))
-                goals.append(Goal(need.cond, inner, _integers(need.path), f"{need.why} in {name}"))
+                goals.append(Goal(need.cond, inner, integers_of(need.path), f"{need.why} in {name}"))
+    for promise in op.ensures:
+        goals += _goals(promise.cond, context.with_ranges(dict(promise.ranges)), (), table, "the ensure")
     seen: set[object] = set()
     for goal in goals:
         key = (goal.cond, goal.path, tuple(goal.context.ranges.items()))
@@ -130,16 +133,16 @@ def _goals(
             yield from _bounds(tensor, index, context, path, table, name)
         case Select(cond, then, other):
             yield from _goals(cond, context, path, table, name)
-            yield from _goals(then, context, (*path, *_integers((cond,))), table, name)
-            yield from _goals(other, context, (*path, *_integers((negate(cond),))), table, name)
+            yield from _goals(then, context, (*path, *integers_of((cond,))), table, name)
+            yield from _goals(other, context, (*path, *integers_of((negate(cond),))), table, name)
         case Reduce(_, var, extent, guard, body):
             inner = context.with_ranges({var: extent})
             yield from _goals(guard, inner, path, table, name)
-            yield from _goals(body, inner, (*path, *_integers((guard,))), table, name)
+            yield from _goals(body, inner, (*path, *integers_of((guard,))), table, name)
         case And(args) | Or(args):
             for arg in args:
                 yield from _goals(arg, context, path, table, name)
-                path = (*path, *_integers((arg if isinstance(node, And) else negate(arg),)))
+                path = (*path, *integers_of((arg if isinstance(node, And) else negate(arg),)))
         case _:
             for child in children(node):
                 yield from _goals(child, context, path, table, name)
@@ -160,29 +163,6 @@ def _bounds(
         if position.constant is not None or position.as_symbol is None or context.ranges.get(str(position)) != extent:
             shown = f"{tensor}[{', '.join(map(str, index))}] reads below {extent} in {name}"
             yield Goal(in_range(position, extent), context, path, shown)
-
-
-def _integers(conds: tuple[Cond, ...]) -> tuple[Cond, ...]:
-    """The conditions on integers alone, which the solver may use (dropping one only loses proofs)."""
-    out: list[Cond] = []
-    for cond in conds:
-        match cond:
-            case And(args):
-                out += _integers(args)
-            case _ if _integer_only(cond):
-                out.append(cond)
-    return tuple(out)
-
-
-def _integer_only(cond: Cond) -> bool:
-    match cond:
-        case IntCmp():
-            return True
-        case BoolRead():
-            return False
-        case _:
-            inner = children(cond)
-            return bool(inner) and all(isinstance(c, Cond) and _integer_only(c) for c in inner)
 
 
 def prove(goal: Goal, timeout: float) -> Failure | None:
