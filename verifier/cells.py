@@ -20,7 +20,9 @@ directions that leave each of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import permutations, product
 
 from gradproof.compiler.calculus import derivative
@@ -51,6 +53,7 @@ from gradproof.compiler.terms import (
 )
 from gradproof.verifier.equality import equal
 from gradproof.verifier.proofs import Proof
+from gradproof.verifier.removable import Removable, at_tie, equations, expand, holds_equal
 from gradproof.verifier.setting import setting_of
 from gradproof.verifier.sides import (
     Opaque,
@@ -132,6 +135,7 @@ class Cells:
     jump: Cond = FALSE  # where a jump is declared
     facts: tuple[Cond, ...] = ()
     names: tuple[str, ...] = ()
+    apart: Cond = TRUE  # what sets removable ties apart, which are settled by themselves
     away: bool = False  # whether the rule is known to be the derivative away from ties
     _entries: _Entries = field(init=False)
     _found: Sites = field(init=False)
@@ -140,13 +144,14 @@ class Cells:
     def prove(self) -> Proof:
         """KINK of the operator."""
         try:
-            self._read()
-            sides = [self._side(v) for v in self._directions()]
-            open_sides = sides if len(self.names) == 1 else [self._side(None)]
-            self._smooth(open_sides)
-            self._continuous(open_sides)
-            self._between(sides)
-            self._partial()
+            self.read()
+            try:
+                self._sides()
+            except Unsettled:
+                if not self._removable():
+                    raise
+                self._sides()  # what else ties
+            self.apart = TRUE
             for kink in self.op.kinks:
                 if kink.value is not None:
                     self._declared(kink.cond, kink.value)
@@ -157,9 +162,56 @@ class Cells:
             notes = (Hypothesis("no derivative is claimed where it jumps", "what is used there is declared"),)
         return Proof(True, "normal form + z3" if self.away else "z3", notes)
 
+    def _sides(self) -> None:
+        sides = [self._side(v) for v in self._directions()]
+        open_sides = sides if len(self.names) == 1 else [self._side(None)]
+        self._smooth(open_sides)
+        self._continuous(open_sides)
+        self._between(sides)
+        self._partial()
+
+    def _removable(self) -> bool:
+        """Settle the ties at which the formula is smooth when continued, and set them apart."""
+        for found in self.removables():
+            for name, wanted in found.gradient.items():
+                tangents: dict[str, Term] = {f"{n}.u": ONE if n == name else ZERO for n in self.names}
+                used = found.at_tie(put(self.rule, tangents))
+                if not holds_equal(used, wanted, partial(self._ask_at, found.variable, found.centre)):
+                    raise Unsettled("the rule at a removable singularity is not the limit of the derivative")
+            self.apart = both(self.apart, negate(found.tie))
+        return self.apart != TRUE
+
+    def removables(self) -> Iterator[Removable]:
+        """The ties at which the formula is smooth when continued."""
+        why: Opaque | None = None
+        for tie in equations(self.value, self.names):
+            try:
+                yield expand(self.value, tie, self.names, partial(self._ask_at, tie[1], tie[2]))
+                return
+            except Opaque as error:
+                why = error
+        if why is not None:
+            raise why
+
+    def _ask_at(self, variable: str, centre: Term, goal: Cond) -> bool:
+        from gradproof.verifier.smt import prove_real
+
+        given = at_tie(self.facts, variable, centre)
+        return prove_real(goal, [*given, *known_values(goal, *given)], min(self.timeout, PATIENCE)).answer == "proved"
+
+    def original(self, term: Term) -> Term:
+        """A term over the scalars in the formula's own reads."""
+        back = {name: Read(*key) if isinstance(key, tuple) else key for key, name in self._entries.names.items()}
+        return put(term, back)  # type: ignore[arg-type]
+
+    def entry(self, name: str) -> tuple[str, tuple[Poly, ...]]:
+        """The entry that a varying scalar stands for."""
+        return self._entries.entries[name]
+
     # The terms
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Set up the terms; Unsettled or Opaque where the formula has another shape."""
         op, jvp = self.op, self.rules.jvp
         if jvp is None:
             raise Unsettled("nothing varies")
@@ -224,7 +276,7 @@ class Cells:
 
         if goal == TRUE or FALSE in (known, self._own.tied()):
             return True
-        given = [*self.facts, self._own.tied(), *([] if known == TRUE else [known])]
+        given = [*self.facts, self._own.tied(), *(c for c in (known, self.apart) if c != TRUE)]
         given += known_values(goal, *given)
         return prove_real(goal, given, min(self.timeout, PATIENCE)).answer == "proved"
 
@@ -304,8 +356,6 @@ def _place(op: OpDef) -> tuple[Poly, ...]:
 
 
 def _undeclared(op: OpDef) -> OpDef:
-    from dataclasses import replace
-
     return replace(op, kinks=())
 
 

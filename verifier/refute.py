@@ -27,6 +27,7 @@ from gradproof.compiler.terms import Cond, Term
 from gradproof.runtime.interpret import run_kernel
 from gradproof.runtime.scalars import scalars
 from gradproof.verifier.certain import beyond, differs, dot, hull, shown
+from gradproof.verifier.limits import Limit, limits_of, wrong_limit
 from gradproof.verifier.ties import sides
 from gradproof.verifier.witness import Entries, Point, in_domain, points_of, sizes_of
 
@@ -43,6 +44,7 @@ class Search:
     rules: RuleSet
     seconds: float = 3.0
     seed: int = 0
+    limits: tuple[Limit, ...] | None = None  # the removable singularities, once they were asked for
     irrational: int = 0  # points in a row at which rationals were not enough
 
     def points(self) -> Iterator[Point]:
@@ -68,7 +70,7 @@ class Search:
 
     def kink(self) -> Counterexample | None:
         """A tie where the derivative used is no Clarke subgradient, or not the declared one."""
-        return self._first(lambda point, kind: self.jvp_at(point, kind) or self.declared_at(point, kind))
+        return self._first(lambda point, kind: self._kink_at(point, kind))
 
     def runs(self) -> Counterexample | None:
         """A point where what runs has another value than the meaning."""
@@ -179,11 +181,20 @@ class Search:
         own = self.value(point, entry, kind)
         return not any(differs(own, other) for other in self.outcomes(point, meaning_of(self.op), entry, kind, {}))
 
+    def _kink_at(self, point: Point, kind: str) -> Counterexample | None:
+        try:
+            found = self.jvp_at(point, kind) or self.declared_at(point, kind)
+        except (Undefined, Undecided):
+            found = None  # a side without a value: a limit may have one
+        if self.limits is None:
+            self.limits = limits_of(self.op, self.rules, self.seconds)
+        return found or wrong_limit(self, self.limits, point, kind)
+
     def declared_at(self, point: Point, kind: str) -> Counterexample | None:
         """The value at a declared kink, entry by entry, against the declared coefficient."""
         for entry, wanted in self.declared(point, kind):
             for param in self.op.differentiable:
-                tangents = self._along(point, param, entry)
+                tangents = self.along(point, param, entry)
                 got = self.run(point, "jvp", "", kind, tangents)[entry]
                 if differs(got, wanted):
                     where = f"jvp{list(entry)} along {shown_direction(tangents)}"
@@ -244,7 +255,7 @@ class Search:
             except Undefined as error:
                 return self._valueless(point, f"vjp {param.name}", outcomes, error)
             try:
-                self.run(point, "jvp", "", kind, self._along(point, param, None))
+                self.run(point, "jvp", "", kind, self.along(point, param, None))
             except Undefined as error:
                 return self.report(point, (), f"jvp along d{param.name} = 1", "a value", f"undefined: {error}")
         return None
@@ -299,7 +310,7 @@ class Search:
         busy = _busy(point)
         weight = {k: v if kind == "rational" else Intervals().num(v) for k, v in busy.items()}
         envs = {
-            (index, entry): self.env(point, kind, entry, self._along(point, param, index))
+            (index, entry): self.env(point, kind, entry, self.along(point, param, index))
             for index in point.tensors[param.name]
             for entry in busy
         }
@@ -320,7 +331,7 @@ class Search:
     def _still(self, point: Point) -> Tangents:
         return {TANGENT + p.name: dict.fromkeys(point.tensors[p.name], Fraction(0)) for p in self.op.differentiable}
 
-    def _along(self, point: Point, param: Param, index: tuple[int, ...] | None) -> Tangents:
+    def along(self, point: Point, param: Param, index: tuple[int, ...] | None) -> Tangents:
         """The tangents that are 0 but for one entry of one input (all of it where index is None)."""
         moved = {k: Fraction(index in (None, k)) for k in point.tensors[param.name]}
         return {**self._still(point), TANGENT + param.name: moved}

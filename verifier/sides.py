@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from itertools import combinations, count
 from math import floor
 
@@ -20,6 +21,7 @@ from gradproof.compiler.calculus import derivative, requirements
 from gradproof.compiler.functions import FUNCTIONS
 from gradproof.compiler.rewriting import map_children, map_cond, walk
 from gradproof.compiler.terms import (
+    FALSE,
     ONE,
     TRUE,
     ZERO,
@@ -66,10 +68,9 @@ def _plain(term: Term) -> Term:
     if isinstance(term, Call):
         function = FUNCTIONS[term.fn]
         stepping = bool(function.pieces) or function.jump is not None
-        if function.unfold is not None and (stepping or term.fn in ("expm1", "log1p")):
-            unfolded = function.unfold(*term.args)
-            if unfolded is not None:
-                return _plain(unfolded)
+        simpler = function.unfold(*term.args) if function.unfold is not None else None
+        if simpler is not None and (stepping or term.fn in ("expm1", "log1p")):
+            return _plain(simpler)
         if stepping and term.fn != "floor":
             raise Opaque(f"the sides of {term.fn} are not known")
     return term
@@ -236,12 +237,12 @@ class Side:
                 for arg in args:
                     yield from self._needs(arg, path)
                 if fn != "floor":
-                    yield from map(under, _smooth(fn, tuple(map(self.value, args))))
+                    yield from map(under, smooth_where(fn, tuple(map(self.value, args))))
             case _:
                 pass
 
 
-def _smooth(fn: str, args: tuple[Term, ...]) -> Iterator[Cond]:
+def smooth_where(fn: str, args: tuple[Term, ...]) -> Iterator[Cond]:
     """Where a function is smooth: inside its domain, and inside that of its partial derivatives."""
     function = FUNCTIONS[fn]
     inside = interior(function.domain(*args))
@@ -259,6 +260,8 @@ def interior(cond: Cond) -> Cond:
     match cond:
         case RealCmp("<=", a, b):
             return RealCmp("<", a, b)
+        case RealCmp("==", _, _):
+            return FALSE
         case And(args):
             return both(*map(interior, args))
         case Or(args):
@@ -289,31 +292,49 @@ def known_values(*nodes: Term | Cond) -> list[Cond]:
 
     With q - p = c a constant, floor c <= floor q - floor p <= floor c + 1; with q + p = c, the same for the sum less 1.
     """
-    import flint
-
     calls = {inner for node in nodes for inner in walk(node) if isinstance(inner, Call)}
     facts: list[Cond] = [RealCmp("<", ZERO, one) for one in calls if one.fn == "exp"]
     for fn in sorted({one.fn for one in calls if len(one.args) == 1}):
-        if FUNCTIONS[fn].exact is not None or fn == "sqrt":
-            continue
         for at in (0, 1):
-            try:
-                value = FUNCTIONS[fn].interval(flint.arb(at))
-            except (ArithmeticError, ValueError):
-                continue
-            if value.is_finite() and value.is_exact() and (2 * value).is_integer():
-                facts.append(RealCmp("==", Call(fn, (num(at),)), num(Fraction(int((2 * value).unique_fmpz()), 2))))
+            value = _rational(fn, at)
+            if value is not None:
+                facts.append(RealCmp("==", Call(fn, (num(at),)), num(value)))
     stairs = sorted({one.args[0] for one in calls if one.fn == "floor"}, key=str)
     for q, p in combinations(stairs, 2):
         for sign, least in ((-1, 0), (1, -1)):
-            whole = _constant(add(q, mul(num(sign), p)))
+            whole = constant_of(add(q, mul(num(sign), p)))
             if whole is not None:
                 found = add(Call("floor", (q,)), mul(num(sign), Call("floor", (p,))), num(-floor(whole)))
                 facts += [RealCmp("<=", num(least), found), RealCmp("<=", found, num(least + 1))]
     return facts
 
 
-def _constant(term: Term) -> Fraction | None:
+def known_value(term: Term) -> Term:
+    """The term with functions at 0 and at 1 replaced by their values, where these are rational."""
+    term = map_children(term, known_value, lambda c: c)
+    if isinstance(term, Call) and len(term.args) == 1:
+        at = constant_of(term.args[0])
+        value = _rational(term.fn, int(at)) if at in (0, 1) else None
+        return term if value is None else num(value)
+    return term
+
+
+@cache
+def _rational(fn: str, at: int) -> Fraction | None:
+    """An opaque function's value at an integer, where it is a multiple of 1/2 for certain."""
+    import flint
+
+    if FUNCTIONS[fn].exact is not None:
+        return None
+    try:
+        value = 2 * FUNCTIONS[fn].interval(flint.arb(at))
+    except (ArithmeticError, ValueError):
+        return None
+    exact = value.is_finite() and value.is_exact() and value.is_integer()
+    return Fraction(int(value.unique_fmpz()), 2) if exact else None
+
+
+def constant_of(term: Term) -> Fraction | None:
     """The term's value where it is a constant for the ring laws."""
     form = Normalizer(Context({}, {})).form(term)
     return Fraction(form.get(UNIT, 0)) if form.keys() <= {UNIT} else None
