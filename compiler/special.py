@@ -5,6 +5,7 @@ Derivatives and domains: NIST DLMF chapters 5 and 7, with real arguments and rea
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from gradproof.compiler.scalar import (
@@ -30,12 +31,15 @@ from gradproof.compiler.terms import (
     add,
     both,
     call,
+    divide,
     either,
+    int_eq,
     int_ge,
     mul,
     neg,
     num,
     power,
+    select,
     size,
     sub,
 )
@@ -65,6 +69,27 @@ def _polygamma_interval(n: Any, x: Any) -> Any:
     import flint
 
     return flint.acb(x).polygamma(flint.acb(n)).real
+
+
+def _bessel_slope(n: Term, x: Term) -> Term:
+    """DLMF 10.51.2: (n j_(n-1) - (n+1) j_(n+1)) / (2n+1), which is -j_1 for n = 0."""
+    poly = integer_of(n)
+    if poly is None:
+        return inverse(ZERO)
+    below, above = (call("spherical_jn", size(poly + k), x) for k in (-1, 1))
+    slope = sub(mul(size(poly), below), mul(size(poly + 1), above))
+    return select(int_eq(poly, 0), neg(call("spherical_jn", ONE, x)), divide(slope, size(2 * poly + 1)))
+
+
+def _bessel_domain(n: Term, _: Term) -> Cond:
+    poly = integer_of(n)
+    return FALSE if poly is None else int_ge(poly, 0)
+
+
+def _bessel_interval(n: Any, x: Any) -> Any:
+    """x^n / (2n+1)!! * 0F1(n + 3/2, -x^2/4), which is entire: DLMF 10.53.1."""
+    order = int(n.unique_fmpz())
+    return x**order / prod(range(1, 2 * order + 2, 2)) * (-(x * x) / 4).hypgeom_0f1(arb()(order) + 1.5)
 
 
 def _denominator(x: Term) -> Term:
@@ -137,6 +162,17 @@ SPECIAL = (
         unfold=lambda n, x: call("digamma", x) if n == ZERO else None,
         integers=(0,),
         doc="the n-th derivative of digamma x",
+    ),
+    Function(
+        "spherical_jn",
+        2,
+        (lambda *_: inverse(ZERO), _bessel_slope),
+        _bessel_domain,
+        "own.spherical_jn",
+        _bessel_interval,
+        values=(-1, 1, False, False),
+        integers=(0,),
+        doc="the spherical Bessel function of order n; sin(x) / x for n = 0, and 1 at 0",
     ),
     Function(
         "sigmoid",

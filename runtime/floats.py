@@ -69,7 +69,8 @@ OWN: dict[str, Callable[..., Any]] = {
     "own.erfinv": lifted(special.erfinv),
     "own.lgamma": lifted(special.lgamma),
     "own.digamma": lifted(special.digamma),
-    "own.polygamma": special.polygamma_of,
+    "own.polygamma": special.by_order(special.polygamma),
+    "own.spherical_jn": special.by_order(special.spherical_jn),
 }
 
 

@@ -1,4 +1,4 @@
-"""Functions of floats that NumPy lacks: erf, erfc, erfinv, lgamma, digamma, polygamma, in float64 to a few ulp.
+"""Functions of floats that NumPy lacks: erf, the gamma family, spherical Bessel functions, in float64 to a few ulp.
 
 Whole arrays at a time, with no loop over entries. The series are in the functions; the Chebyshev coefficients of
 `COMPLEMENT` were computed with rigorous intervals (tests/test_special.py compares everything with those again).
@@ -242,6 +242,29 @@ def _polygamma_positive(order: int, x: Array) -> Array:
     return np.asarray(total + sign * (leading + series))
 
 
+def spherical_jn(order: int, x: Array) -> Array:
+    """The spherical Bessel function: its power series near 0 (DLMF 10.53.1), the recurrence upwards elsewhere."""
+    size = np.abs(x)
+    values = _parts(size, size < order + 2, lambda t: _bessel_near(order, t), lambda t: _bessel_far(order, t))
+    return values * np.sign(x) if order % 2 else values
+
+
+def _bessel_near(order: int, x: Array) -> Array:
+    term = x**order / math.prod(range(1, 2 * order + 2, 2))
+    total, square = term.copy(), x * x / 2
+    for k in range(1, 20 + order):
+        term = term * -square / (k * (2 * order + 2 * k + 1))
+        total += term
+    return total
+
+
+def _bessel_far(order: int, x: Array) -> Array:
+    before, here = np.cos(x) / x, np.sin(x) / x
+    for n in range(order):
+        before, here = here, (2 * n + 1) / x * here - before
+    return np.where(np.isinf(x), 0, here)
+
+
 def lifted(function: Callable[[Array], Array]) -> Callable[..., Any]:
     """The function for arrays of any shape and float type, with an optional `out`."""
 
@@ -254,15 +277,19 @@ def lifted(function: Callable[[Array], Array]) -> Callable[..., Any]:
     return call
 
 
-def polygamma_of(order: Any, x: Any, out: Any = None) -> Any:
-    """polygamma for arrays, the orders being whole numbers."""
-    orders, given = np.broadcast_arrays(np.asarray(order), np.asarray(x))
-    values = np.empty(given.shape)
-    with np.errstate(all="ignore"):
-        for one in np.unique(orders):
-            here = orders == one
-            values[here] = polygamma(int(one), given[here].astype(np.float64)) if one >= 0 else np.nan
-    return _into(values, np.result_type(np.asarray(x)), out)
+def by_order(function: Callable[[int, Array], Array]) -> Callable[..., Any]:
+    """The function of a whole number and an array, for arrays of both; NaN where the number is below 0."""
+
+    def call(order: Any, x: Any, out: Any = None) -> Any:
+        orders, given = np.broadcast_arrays(np.asarray(order), np.asarray(x))
+        values = np.empty(given.shape)
+        with np.errstate(all="ignore"):
+            for one in np.unique(orders):
+                here = orders == one
+                values[here] = function(int(one), given[here].astype(np.float64)) if one >= 0 else np.nan
+        return _into(values, np.asarray(x).dtype, out)
+
+    return call
 
 
 def _into(values: Array, dtype: Any, out: Any) -> Any:

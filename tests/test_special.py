@@ -21,6 +21,10 @@ def _polygamma(n: int) -> Callable[[Arb], Arb]:
     return lambda x: flint.acb(x).polygamma(flint.acb(n)).real
 
 
+def _bessel(n: int) -> Callable[[Arb], Arb]:
+    return lambda x: (flint.arb.pi() / (2 * abs(x))).sqrt() * abs(x).bessel_j(flint.arb(n) + 0.5) * x.sgn() ** n
+
+
 rng = np.random.default_rng(3)
 SMALL = 10.0 ** rng.uniform(-9, 0, 100)
 WIDE = rng.uniform(-20, 0, 200)
@@ -41,6 +45,10 @@ CASES: dict[str, tuple[Callable[[Any], Any], Callable[[Arb], Arb], Any, bool]] =
     **{
         f"polygamma {n}": (lambda x, n=n: special.polygamma(n, x), _polygamma(n), rng.uniform(0.01, 40, 100), False)  # type: ignore[misc]
         for n in (1, 2, 3, 6)
+    },
+    **{
+        f"spherical_jn {n}": (lambda x, n=n: special.spherical_jn(n, x), _bessel(n), rng.uniform(-30, 30, 200), True)  # type: ignore[misc]
+        for n in (0, 1, 2, 5)
     },
     "polygamma 2 below 0": (lambda x: special.polygamma(2, x), _polygamma(2), WIDE, True),
 }
@@ -84,6 +92,6 @@ def test_any_shape_and_type(fn: str) -> None:
 
 
 def test_orders_entry_by_entry() -> None:
-    found = special.polygamma_of(np.array([0.0, 1.0]), np.array([[2.0], [3.0]]))
+    found = special.by_order(special.polygamma)(np.array([0.0, 1.0]), np.array([[2.0], [3.0]]))
     for (row, column), value in np.ndenumerate(found):
         assert value == special.polygamma(column, np.array([row + 2.0]))[0]
