@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 IntReader: TypeAlias = Callable[[str, tuple[int, ...]], int]
@@ -88,6 +88,7 @@ def _atom_key(atom: Atom) -> tuple[str, str]:
     return (type(atom).__name__, str(atom))
 
 
+@lru_cache(maxsize=1 << 16)
 def _monomial_key(monomial: Monomial) -> tuple[int, tuple[tuple[tuple[str, str], int], ...]]:
     return (-sum(exponent for _, exponent in monomial), tuple((_atom_key(atom), e) for atom, e in monomial))
 
@@ -300,12 +301,15 @@ class Poly:
         a: dict[Monomial, int] = {}
         b: dict[Monomial, int] = {}
         for monomial, coefficient in self.terms:
-            rest = tuple((atom, e) for atom, e in monomial if atom != Sym(name))
-            if any(name in Poly.atom(atom).symbols for atom, _ in rest):
-                return None
-            degree = next((e for atom, e in monomial if atom == Sym(name)), 0)
+            degree = 0
+            for atom, exponent in monomial:
+                if isinstance(atom, Sym):
+                    degree = exponent if atom.name == name else degree
+                elif name in Poly.atom(atom).symbols:
+                    return None
             if degree > 1:
                 return None
+            rest = tuple(f for f in monomial if f[0] != Sym(name)) if degree else monomial
             (a if degree else b)[rest] = coefficient
         return Poly(a), Poly(b)
 

@@ -16,7 +16,7 @@ from gradproof.compiler.functions import FUNCTIONS
 from gradproof.compiler.kernels import Kernel, Operand, Program, Scalar, Value, expandable, label, live
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Axis, Formula, OpDef, Param
 from gradproof.compiler.rewriting import children, substitute, substitute_cond
-from gradproof.compiler.rules import Computation, RuleSet, rules_of
+from gradproof.compiler.rules import Computation, RuleSet, positive, rules_of
 from gradproof.compiler.terms import (
     TRUE,
     ZERO,
@@ -110,6 +110,7 @@ class Lowering:
         self.extents: dict[str, Poly] = {}  # of the indices in scope, by name
         self.order: tuple[str, ...] = ()  # the formula's labels
         self.reals = frozenset(op.real_attrs)
+        self.shapes = {axis.extent for param in tensors_of(op).values() for axis in param.axes}  # none is negative
         for name, param in tensors_of(op).items():
             if name in computation.reads:
                 axes = tuple(axis.extent for axis in param.axes)
@@ -286,7 +287,9 @@ class Lowering:
             extent = linear[0] * last + linear[1]
         if any(True for _ in extent.entries()):
             raise Unlowerable(f"{self.op.name}: the extent {extent} is read from a tensor")
-        return extent.maximum(0) if extent.constant is None and len(extent.terms) > 1 else extent
+        if extent.constant is not None or len(extent.terms) == 1 or extent in self.shapes:
+            return extent
+        return extent.maximum(0)
 
     def holds(self, cond: Cond) -> bool:
         """Whether the indices in scope, each between 0 and its extent, can't make this condition false."""
@@ -303,9 +306,7 @@ class Lowering:
 
     def positive(self, extent: Poly) -> bool:
         """Whether an extent is at least 1 wherever the operator's requirements hold."""
-        if extent.constant is not None:
-            return extent.constant >= 1
-        return any(c == IntCmp(">=", extent - 1) for req in self.op.requires for c in _conjuncts(req))
+        return positive(self.op, extent)
 
 
 def numerators(args: tuple[Term, ...]) -> list[Term]:
@@ -338,10 +339,6 @@ def negative(term: Term) -> bool:
 def negated(term: Term) -> Term:
     """The term without its minus."""
     return Select(term.cond, neg(term.then), term.other) if isinstance(term, Select) else neg(term)
-
-
-def _conjuncts(cond: Cond) -> tuple[Cond, ...]:
-    return cond.args if isinstance(cond, And) else () if cond == TRUE else (cond,)
 
 
 def total(node: Term | Cond) -> bool:

@@ -16,7 +16,21 @@ from gradproof.compiler.dims import Poly
 from gradproof.compiler.functions import FUNCTIONS
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, OpDef, Param
 from gradproof.compiler.rewriting import free_symbols, replace_reads, substitute, tensors, walk
-from gradproof.compiler.terms import ZERO, Call, Cond, Read, RealCmp, Reduce, Select, Term, add, mul, select
+from gradproof.compiler.terms import (
+    ZERO,
+    And,
+    Call,
+    Cond,
+    IntCmp,
+    Read,
+    RealCmp,
+    Reduce,
+    Select,
+    Term,
+    add,
+    mul,
+    select,
+)
 from gradproof.compiler.transpose import inline, transpose
 
 
@@ -130,6 +144,8 @@ def transposed_vjp(op: OpDef, vjp: Formula, param: Param) -> Term:
         COTANGENT,
         op.forward.indices,
         TANGENT + param.name,
+        op.forward.extents,
+        lambda size: positive(op, size),
     )
 
 
@@ -162,8 +178,31 @@ def derive_vjp(op: OpDef, jvp: Formula, param: Param) -> Formula:
     others = {TANGENT + p.name for p in op.differentiable if p.name != param.name}
     indices = tuple(f"{name}'" for name in _index_names(param))
     only = without(jvp.body, others)  # type: ignore[arg-type]
-    body = transpose(only, jvp.indices, jvp.extents, TANGENT + param.name, indices, COTANGENT)
-    return Formula(param.name, indices, extents(param), body, op.span)
+    limits = extents(param)
+    body = transpose(
+        only,
+        jvp.indices,
+        jvp.extents,
+        TANGENT + param.name,
+        indices,
+        COTANGENT,
+        limits,
+        lambda size: positive(op, size),
+    )
+    return Formula(param.name, indices, limits, body, op.span)
+
+
+def positive(op: OpDef, size: Poly) -> bool:
+    """Whether a size is at least 1 wherever the operator's requirements hold: a product where its factors are."""
+    if size.constant is not None:
+        return size.constant >= 1
+    required = [c for r in op.requires for c in (r.args if isinstance(r, And) else (r,))]
+    if IntCmp(">=", size - 1) in required:
+        return True
+    if len(size.terms) != 1 or size.terms[0][1] < 1:
+        return False
+    factors = [Poly.atom(one) for one, _ in size.terms[0][0]]
+    return all(IntCmp(">=", factor - 1) in required for factor in factors)
 
 
 def without(term: Term, names: set[str]) -> Term:

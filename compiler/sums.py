@@ -113,12 +113,18 @@ class _Sum:
                 continue
             for name, extent in self.binders.items():
                 linear = cond.poly.linear_in(name)
-                if linear is None or linear[0].constant not in (1, -1):
+                if linear is None or linear[0].constant not in (1, -1) or self.window(cond.poly):
                     continue
                 value = -linear[1] * linear[0].constant
                 self.replace(cond, name, extent, value)
                 return True
         return False
+
+    def window(self, poly: Poly) -> bool:
+        """Whether an equation puts windows at steps that are not 1: a scatter compares none with every place."""
+        slopes = [s for s in (poly.linear_in(name) for name in self.binders) if s is not None and s[0].terms]
+        outer = any(name in poly.symbols for name in self.low.extents.keys() - self.binders.keys())
+        return outer and len(slopes) > 1 and any(s[0].constant not in (1, -1) for s in slopes)
 
     def replace(self, cond: Cond, name: str, extent: Poly, value: Poly) -> None:
         known = {name: value}
@@ -267,8 +273,16 @@ class _Sum:
                 return self.scatter(name, -linear[1] * linear[0].constant, others)
         return None
 
+    def follows(self, guard: Cond, name: str, position: Poly) -> bool:
+        """Whether a guard says no more than that the position is one of the outer index's."""
+        if not isinstance(guard, IntCmp) or guard.rel != ">=":
+            return False
+        at = Poly.sym(name)
+        return any(self.low.holds(int_ge(guard.poly - sign * position + sign * at, 0)) for sign in (1, -1))
+
     def scatter(self, name: str, position: Poly, others: list[Cond]) -> Operand:
         low = self.low
+        others = [g for g in others if not self.follows(g, name, position)]
         inside = {n: e for n, e in self.binders.items() if n in position.symbols}
         poly = low.poly(position, True)
         # What the position does not depend on is summed before.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.rewriting import free_symbols, replace_reads, substitute, substitute_cond, tensors, walk
+from gradproof.compiler.solving import Positive, System
 from gradproof.compiler.terms import (
     TRUE,
     ZERO,
@@ -28,8 +29,6 @@ from gradproof.compiler.terms import (
     add,
     both,
     fresh,
-    in_range,
-    int_eq,
     mul,
     negate,
     reduce_,
@@ -104,8 +103,12 @@ def transpose(
     linear_in: str,
     target: tuple[str, ...],
     cotangent: str,
+    limits: tuple[Poly, ...] = (),
+    positive: Positive = lambda size: (size.constant or 0) >= 1,
 ) -> Term:
     """The vjp at `target` of a jvp `term` at `indices` (each below its extent), linear in `linear_in`.
+
+    `limits` are the extents of `target`'s indices; `positive` says which sizes are at least 1.
 
     The result reads `cotangent` at the jvp's indices. The same function turns a vjp back into a jvp.
     """
@@ -118,42 +121,12 @@ def transpose(
         index = [p.substitute(renamed) for p in part.index]
         inner = tuple((var, extent.substitute(renamed)) for var, extent in part.binders)
         body = mul(coefficient, Read(cotangent, tuple(renamed[name] for name in indices)))
-        parts.append(_solve(body, [*outer, *inner], conds, list(zip(target, index, strict=True))))
+        equations = [(Poly.sym(name), poly) for name, poly in zip(target, index, strict=True)]
+        known = dict(zip(target, limits, strict=False))
+        system = System(body, dict([*outer, *inner]), conds, equations, known, positive)
+        system.solve()
+        parts.append(_sum(system.body, list(system.binders.items()), system.conds))
     return add(*parts)
-
-
-def _solve(body: Term, binders: list[tuple[str, Poly]], conds: list[Cond], equations: list[tuple[str, Poly]]) -> Term:
-    """The sum of body over the binders where conds and equations (target = index) hold."""
-    # Bare equations first: they solve for a name without leaving a range to check behind.
-    equations.sort(key=lambda e: e[1].as_symbol is None)
-    while equations:
-        name, index = equations.pop(0)
-        solved = _unit(index, binders)
-        if solved is None:
-            conds.append(int_eq(index, Poly.sym(name)))
-            continue
-        var, sign = solved
-        extent = next(e for v, e in binders if v == var)
-        rest = index - sign * Poly.sym(var)
-        value = {var: sign * (Poly.sym(name) - rest)}
-        binders = [(v, e.substitute(value)) for v, e in binders if v != var]
-        conds = [substitute_cond(c, value) for c in conds]
-        equations = [(n, p.substitute(value)) for n, p in equations]
-        body = substitute(body, value)
-        conds.append(in_range(value[var], extent))
-    return _sum(body, binders, conds)
-
-
-def _unit(index: Poly, binders: list[tuple[str, Poly]]) -> tuple[str, int] | None:
-    """A bound index that stands in `index` with coefficient 1 or -1 and nowhere else in it."""
-    for var, _ in binders:
-        linear = index.linear_in(var)
-        if linear is None or linear[0].constant is None or abs(linear[0].constant) != 1:
-            continue
-        # No other binder's extent may depend on what is being solved for.
-        if not any(var in extent.symbols for _, extent in binders):
-            return var, int(linear[0].constant)
-    return None
 
 
 def _sum(body: Term, binders: list[tuple[str, Poly]], conds: list[Cond]) -> Term:

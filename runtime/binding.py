@@ -12,6 +12,7 @@ from gradproof.compiler.kernels import Operand, Program, Scalar, Step, Use, bare
 from gradproof.compiler.terms import ONE, ZERO, Cond
 from gradproof.runtime.contraction import Call, contract, copying, total
 from gradproof.runtime.floats import COMPARE, FOLD, IDENTITY, MAPS, Array, Binding, Floats, ufunc
+from gradproof.runtime.scattering import fixed_gather, scatter, scatter_slices
 from gradproof.runtime.views import gathered, integers, view
 
 _LOGIC: dict[str, Any] = {"and": np.logical_and, "or": np.logical_or, "not": np.logical_not}
@@ -197,8 +198,10 @@ class Binder:
         if not isinstance(use, Use):
             raise TypeError("a gather reads a register")
         source = self.registers[use.reg]
-        reads = [r for p in use.index for r in p.entries()]
-        if not reads or use.padded or source.size == 0:
+        if not any(True for p in use.index for _ in p.entries()):
+            self.calls += fixed_gather(source, use, shape, out, self.ints)
+            return
+        if use.padded or source.size == 0:
             self._any_gather(use, source, shape, out)
             return
         if self._rows(use, source, shape, out):
@@ -267,53 +270,12 @@ class Binder:
             return
         first = tuple(slice(0, 1) if k == axis else slice(None) for k in range(len(shape)))
         source = self.operand(step.operands[0], shape)[first]  # it does not depend on the position
-        if self._slices(step, shape, source, out):
-            return
-        extent = shape[axis]
-        inner = tuple(1 if k == axis else n for k, n in enumerate(shape))
-        base = np.zeros((1,) * len(shape), np.int64)
-        for k in range(step.rank):
-            if k != axis:
-                stride = out.strides[k] // out.itemsize
-                base = base + (np.arange(shape[k]) * stride).reshape([-1 if j == k else 1 for j in range(len(shape))])
-        stride = out.strides[axis] // out.itemsize
-        flat = out.reshape(-1)
-
-        def run() -> None:
-            where = np.broadcast_to(self._integers(poly, shape), inner)
-            inside = (where >= 0) & (where < extent)
-            target = np.broadcast_to(base + where * stride, inner)
-            given = np.broadcast_to(source, inner)
-            if inside.all():
-                np.add.at(flat, target.reshape(-1), given.reshape(-1))
-            else:
-                np.add.at(flat, target[inside], given[inside])
-
-        self.calls.append(run)
-
-    def _slices(self, step: Step, shape: tuple[int, ...], source: Array, out: Array) -> bool:
-        """A scatter whose position is c * k + b for its only bound label k: a strided assignment."""
-        axis, poly = step.axis or 0, step.poly or Poly.of(0)
-        if len(shape) != step.rank + 1 or any(True for _ in poly.entries()):
-            return False
-        key = f"${step.rank}"
-        linear = poly.linear_in(key)
-        if linear is None or any(map(is_label, linear[0].symbols | linear[1].symbols)):
-            return False
-        stride, start = linear[0].evaluate(self.ints), linear[1].evaluate(self.ints)
-        if stride <= 0:
-            return False
-        first = max(0, -(start // stride))
-        last = min(shape[-1], -((start - shape[axis]) // stride))
-        if last <= first:
-            return True
-        positions = slice(start + first * stride, start + (last - 1) * stride + 1, stride)
-        into = out[tuple(positions if k == axis else slice(None) for k in range(out.ndim))]
-        given = np.moveaxis(source[..., first:last], -1, axis)[
-            tuple(slice(None) if k != axis + 1 else 0 for k in range(len(shape)))
-        ]
-        self.calls.append(copying(into, given))
-        return True
+        moving = any(True for _ in poly.entries())
+        calls = None if moving else scatter_slices(source, out, axis, poly, shape, self.ints)
+        if calls is None:
+            positions = partial(self._integers, poly, shape)
+            calls = [scatter(source, out, axis, positions if moving else positions())]
+        self.calls += calls
 
 
 def _squeezed(array: Array) -> Array:

@@ -46,7 +46,8 @@ class Context:
         known = [*extra, *self._linear_facts(), *(e - 1 for e in self.ranges.values() if e.constant is None)]
         about = entry_facts(self.facts, frozenset(poly.entries()))
         known += [fact.poly for fact in about if isinstance(fact, IntCmp)]
-        if any(self._at_least_zero(poly - fact) for fact in known):
+        low = self._negative(poly)
+        if any(self._at_least_zero(poly - fact) for fact in known if not low.isdisjoint(_negative(fact))):
             return True
         quotients = [atom for atom in poly.atoms if isinstance(atom, FloorDiv)] if depth else []
         return any(self._nonnegative(p, extra, depth - 1) for q in quotients for p in self._without(poly, q))
@@ -69,7 +70,12 @@ class Context:
             return []
         end = num - den + 1 if up else num
         whole = slope.over(den)
-        return [rest + whole * end if whole is not None else rest * den + slope * end]
+        found = [rest + whole * end if whole is not None else rest * den + slope * end]
+        # num <= q*den + r with r < 0 gives num // den <= q - 1: blocks of a range that they fill.
+        blocks, left = self._least(-num).divide(den)
+        if not up and self._size_at_least_zero(left - 1):
+            found.append(rest - slope * (blocks + 1))
+        return found
 
     def known(self, *goals: Cond) -> list[Cond]:
         """Everything known, as hypotheses for the solver; facts about entries at the entries that the goals read."""
@@ -90,7 +96,17 @@ class Context:
                     out.append(-fact.poly)
         return out
 
+    def _negative(self, poly: Poly) -> frozenset[str]:
+        """What makes a polynomial small, the ends of the ranges included: a fact that is to help has it too."""
+        names = _negative(poly)
+        ends = (_negative(1 - extent) for name, extent in self.ranges.items() if name in names)
+        return names.union(*ends)
+
     def _at_least_zero(self, poly: Poly) -> bool:
+        return self._size_at_least_zero(self._least(poly))
+
+    def _least(self, poly: Poly) -> Poly:
+        """A polynomial that poly is not below: indices are moved to the ends of their ranges."""
         for name, extent in reversed(list(self.ranges.items())):
             if name not in poly.symbols:
                 continue
@@ -102,11 +118,11 @@ class Context:
                 poly = rest
             elif self._size_at_least_zero(-slope):
                 poly = rest + slope * (extent - 1)
-        return self._size_at_least_zero(poly)
+        return poly
 
     def _size_at_least_zero(self, poly: Poly) -> bool:
-        symbols = poly.symbols
-        return self._shifted(poly.substitute({s: Poly.sym(s) + k for s, k in self.lower.items() if k and s in symbols}))
+        above = {s: Poly.sym(s) + k for s in poly.symbols if (k := self.lower.get(s))}
+        return self._shifted(poly.substitute(above) if above else poly)
 
     def _shifted(self, poly: Poly) -> bool:
         """Whether a polynomial in what sizes exceed their lower bounds by, also inside its atoms, is >= 0."""
@@ -129,6 +145,12 @@ class Context:
                 return self._shifted(a) or self._shifted(b)
             case _:
                 return False
+
+
+def _negative(poly: Poly) -> frozenset[str]:
+    """The symbols of the terms with a minus; "" for a constant."""
+    names = [Poly({m: 1}).symbols or {""} for m, c in poly.terms if c < 0]
+    return frozenset[str]().union(*names)
 
 
 def entry_facts(conds: tuple[Cond, ...], wanted: frozenset[Entry]) -> list[Cond]:
