@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from gradproof.compiler import arithmetic, bounds
+from gradproof.compiler import arithmetic, bounds, scans
 from gradproof.compiler.calls import applied, describe, lift
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.draft import DTYPES, Draft, Operand, Value
@@ -19,6 +19,7 @@ from gradproof.compiler.einsum import TEXTUAL
 from gradproof.compiler.forms import FORMS, REDUCTION, apply, reduced
 from gradproof.compiler.graph import Dim, Env, Graph, Seeded, TensorType
 from gradproof.compiler.library import Library
+from gradproof.compiler.loops import settled
 from gradproof.compiler.scopes import unknown
 from gradproof.compiler.statements import entrywise, statements
 from gradproof.grammar.source import Diagnostic, Span
@@ -120,7 +121,7 @@ class Lowering:
                 raise Diagnostic("E-OUTPUT", message, definition.span, "return something computed from it")
         self.name_outputs(outputs, self.draft.leaves)
         self.report_unused(frame)
-        return self.draft.finish(tuple(self.dims.values()), outputs)
+        return settled(self.draft.finish(tuple(self.dims.values()), outputs))
 
     def check_inputs(self, definition: GraphDef, unit: Unit) -> None:
         seen: set[str] = set()
@@ -364,6 +365,9 @@ class Lowering:
         raise unknown(name, (*frame.values, *frame.unit.dims), span)
 
     def apply(self, expr: Apply, frame: Frame) -> Step:
+        if expr.fn in scans.FORMS and expr.fn not in (*frame.unit.graphs, *frame.unit.library.overloads):
+            result = yield scans.scan(self, expr, frame)
+            return result
         args: list[Operand] = []
         textual = expr.fn in TEXTUAL and expr.fn not in (*frame.unit.graphs, *frame.unit.library.overloads)
         text = expr.args[0] if textual and expr.args else None

@@ -5,7 +5,7 @@ A called graph's `assume` is a demand on the caller: an `ensure` about the argum
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from gradproof.grammar.source import Diagnostic, Span
 from gradproof.grammar.syntax import Apply, Compare, Expr, Logic, Negation
 
 if TYPE_CHECKING:
-    from gradproof.compiler.bodies import Frame, Lowering
+    from gradproof.compiler.bodies import Frame, Lowering, Unit
 
 _FORMS = "write comparisons such as `0 <= label < C` or `x > 0`, joined by `and`"
 
@@ -78,8 +78,10 @@ def link(draft: Draft, op: str, left: Operand, right: Operand, span: Span, text:
                 draft.claim(want, have, text, span)
     bound = Bound(_side(left, span), op, _side(right, span), span, text)
     target = draft.assumes if word == "assume" else draft.ensures
-    known = {(b.left, b.rel, b.right) for b in draft.assumes}
-    if word != "demand" or (bound.left, bound.rel, bound.right) not in known:
+    # What is assumed need not be shown of a call, and nothing need be shown twice.
+    settled = [*(draft.assumes if word == "demand" else ()), *(draft.ensures if word != "assume" else ())]
+    known = {(b.left, b.rel, b.right) for b in settled if isinstance(b, Bound)}
+    if (bound.left, bound.rel, bound.right) not in known:
         target.append(bound)
 
 
@@ -183,8 +185,6 @@ def pass_arguments(
     formal = {name: Poly.sym(name) if dim.value is None else dim.value for name, dim in unit.dims.items()}
     inner.renamed = formal
     types = {decl.name: lowering.declared_type(decl.type, inner) for decl in definition.inputs}
-    symbolic = {name for name, dim in unit.dims.items() if dim.value is None}
-    bound: dict[str, Poly] = {}
     values: dict[str, Value] = {}
     for decl in definition.inputs:
         if decl.name not in given:
@@ -194,19 +194,9 @@ def pass_arguments(
         if value.type.dtype != type_.dtype or len(value.type.shape) != len(type_.shape):
             message = f"`{decl.name}` of `{expr.fn}` is {type_} and is given {value.type}"
             raise Diagnostic("E-TYPE", message, expr.span)
-        for want, have in zip(type_.shape, value.type.shape, strict=True):
-            if want.as_symbol in symbolic:
-                bound.setdefault(want.as_symbol, have)
         values[decl.name] = value
-    for name, value in values.items():
-        for want, have in zip(types[name].shape, value.type.shape, strict=True):
-            draft.claim(want.substitute(bound), have, f"{name} of {expr.fn}", expr.span)
-    for name, size in bound.items():
-        if unit.dims[name].lower > 0 and size != Poly.sym(name):
-            reason = f"dim {name} >= {unit.dims[name].lower} of {expr.fn}"
-            draft.claim(size.maximum(unit.dims[name].lower), size, reason, expr.span)
-    free = symbolic - bound.keys()
-    inner.renamed = {n: p.substitute(bound) for n, p in formal.items() if n not in free and not p.symbols & free}
+    shapes = {name: value.type.shape for name, value in values.items()}
+    inner.renamed = sizes_of_call(draft, unit, {n: types[n].shape for n in values}, shapes, expr.fn, expr.span)
     for decl in definition.inputs:
         if decl.name in values:
             value = values[decl.name]
@@ -219,3 +209,33 @@ def pass_arguments(
             source = seeded(decl.source, type_) if decl.source is not None else None
             inner.values[decl.name] = draft.environment(f"{inner.prefix}{decl.name}", type_, decl.span, source)
     inner.inputs = frozenset(inner.values)
+
+
+def sizes_of_call(
+    draft: Draft,
+    unit: Unit,
+    wanted: Mapping[str, tuple[Poly, ...]],
+    given: Mapping[str, tuple[Poly, ...]],
+    callee: str,
+    span: Span,
+) -> dict[str, Poly]:
+    """The dims of a called graph as the caller's sizes, from its inputs' shapes and those of the arguments.
+
+    A dim is what first stands where an input is declared with it; that all others agree is for SHAPE to prove.
+    """
+    symbolic = {name for name, dim in unit.dims.items() if dim.value is None}
+    bound: dict[str, Poly] = {}
+    for name, shape in given.items():
+        for want, have in zip(wanted[name], shape, strict=True):
+            if want.as_symbol in symbolic:
+                bound.setdefault(want.as_symbol, have)
+    for name, shape in given.items():
+        for want, have in zip(wanted[name], shape, strict=True):
+            draft.claim(want.substitute(bound), have, f"{name} of {callee}", span)
+    for name, size in bound.items():
+        if unit.dims[name].lower > 0 and size != Poly.sym(name):
+            reason = f"dim {name} >= {unit.dims[name].lower} of {callee}"
+            draft.claim(size.maximum(unit.dims[name].lower), size, reason, span)
+    free = symbolic - bound.keys()
+    formal = {name: Poly.sym(name) if dim.value is None else dim.value for name, dim in unit.dims.items()}
+    return {n: p.substitute(bound) for n, p in formal.items() if n not in free and not p.symbols & free}

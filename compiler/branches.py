@@ -32,5 +32,5 @@ def varying(graph: Graph) -> list[bool]:
 
 def _args(graph: Graph, node: Node) -> list[tuple[Param, Arg]]:
     # An ill-formed graph (WF refuses it) may have too few arguments, or point forwards.
-    pairs = list(zip(graph.ops[node.op].params, node.args, strict=False))
+    pairs = list(zip(graph.definition(node).params, node.args, strict=False))
     return [(p, a) for p, a in pairs if not isinstance(a, Ref) or a.id < len(graph.nodes)]

@@ -25,6 +25,7 @@ from gradproof.compiler.graph import (
     TensorType,
 )
 from gradproof.compiler.library import Library
+from gradproof.compiler.loops import LoopDef
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.unify import Shape, Signature, signature_of
 from gradproof.grammar.source import Diagnostic, Span
@@ -77,6 +78,8 @@ class Draft:
     _literals: dict[object, Value] = field(default_factory=dict)
     _signatures: dict[int, Signature] = field(default_factory=dict)
     _ops: dict[str, OpDef] = field(default_factory=dict)
+    loops: dict[str, LoopDef] = field(default_factory=dict)
+    scans: dict[object, tuple[Value, LoopDef]] = field(default_factory=dict)  # by what they are applied to
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -112,6 +115,12 @@ class Draft:
         given = tuple((attr.name, attrs[attr.name]) for attr in op.attrs) if op.attrs else ()
         bound = tuple((name, sizes[name]) for name in op.sizes)
         self._nodes.append(_Pending(op.name, args, given, bound, type_, span, None))
+        return Value(Ref(len(self._nodes) - 1), type_)
+
+    def append_loop(self, loop: LoopDef, args: tuple[Arg, ...], type_: TensorType, span: Span) -> Value:
+        """A loop, at the end; its name is new in this graph."""
+        self.loops[loop.name] = loop
+        self._nodes.append(_Pending(loop.name, args, (), (), type_, span, None))
         return Value(Ref(len(self._nodes) - 1), type_)
 
     def role(self, sign: str, span: Span) -> str:
@@ -166,6 +175,10 @@ class Draft:
         self._suffix[name] = number + 1
         return self.unique(f"{name}_{number}")
 
+    def leaf_name(self, id_: int) -> str:
+        """The name of a differentiable input."""
+        return self._nodes[id_].name or ""
+
     def taken(self, name: str) -> bool:
         """Whether a node or an input has this name."""
         return name in self._names
@@ -196,6 +209,7 @@ class Draft:
             tuple(self.ensures),
             tuple(dict.fromkeys(self.assume_dims)),
             tuple(self.claims.values()),
-            {node.op: self._ops[node.op] for node in nodes[self.leaves :]},
+            {node.op: self._ops[node.op] for node in nodes[self.leaves :] if node.op not in self.loops},
             self.span,
+            dict(self.loops),
         )

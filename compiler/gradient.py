@@ -20,12 +20,26 @@ from gradproof.compiler.library import prelude
 from gradproof.compiler.obligations import op_digest
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.unify import Shape
-from gradproof.grammar.source import Span
+from gradproof.grammar.source import Diagnostic, Span
 
 
 def gradient_graph(graph: Graph) -> Graph:
-    """The graph of the results and of their gradients; transpose.NotLinear where a written rule is not linear."""
+    """The graph of the results and of their gradients; transpose.NotLinear where a written rule is not linear.
+
+    Diagnostic where there is a loop: the gradient of a loop is no graph of operators yet.
+    """
+    refuse_loops(graph)
     return _Sweep(graph).graph_of_gradients()
+
+
+def refuse_loops(graph: Graph) -> None:
+    """Diagnostic where a graph has a loop, which has derivatives of first order only."""
+    for node in graph.inner:
+        if node.op in graph.loops:
+            message = f"second derivatives of a loop (`{node.name}` of `{graph.name}`) are not proved yet"
+            raise Diagnostic(
+                "E-ORDER", message, node.span, "ask for order 1, or write the steps out for a fixed length"
+            )
 
 
 def seeded(graph: Graph) -> bool:

@@ -7,11 +7,12 @@ boolean and `const` inputs are the environment Δ: not nodes, read by name, neve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias
 
 from gradproof.compiler.dims import Poly
+from gradproof.compiler.loops import LoopDef
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.terms import Cond, Term
 from gradproof.grammar.source import Span
@@ -178,6 +179,11 @@ class Graph:
     size_claims: tuple[SizeClaim, ...]
     ops: Mapping[str, OpDef]
     span: Span
+    loops: Mapping[str, LoopDef] = field(default_factory=dict)  # the nodes that are loops, by the name in `node.op`
+
+    def definition(self, node: Node) -> OpDef | LoopDef:
+        """What an inner node applies; KeyError where it is not defined."""
+        return self.loops[node.op] if node.op in self.loops else self.ops[node.op]
 
     @property
     def gamma(self) -> tuple[Node, ...]:

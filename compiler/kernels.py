@@ -24,6 +24,11 @@ others are bound. What a step means (`r` is its register, `a b c` its operands, 
 | copy | | a |
 | reshape | | the register a with its entries in the same row-major order (its Use has no index) |
 | scatter | sum | the sum over the bound labels of a, where `poly` == $axis; see `axis` |
+| loop | value jvp vjp | what the loop `loop` makes of whole registers; see below |
+
+The operands of a loop are its inputs in order; then, for jvp and vjp, its table; then for jvp a tangent for each
+differentiable input, for vjp the table's cotangent. Its result is the table, the table's tangent, or the gradients of
+the differentiable inputs, flat and one after another.
 
 An operand `Use(reg, index)` is the entry of register `reg` at `index`, affine in the labels; where it is `padded` it
 is 0 outside the register's bounds. `Scalar` is a constant of sizes and attributes. An integer register r is read inside
@@ -38,11 +43,12 @@ from functools import cache
 from typing import TypeAlias
 
 from gradproof.compiler.dims import Entry, FloorDiv, Max, Min, Mod, Poly, Sym
+from gradproof.compiler.loops import LoopDef
 from gradproof.compiler.ops import Axis
 from gradproof.compiler.terms import Cond, Term
 
 OPS = (
-    "map pow call select compare logic fold contract ints intcmp as_real whole gather copy reshape scatter".split()  # noqa: SIM905
+    "map pow call select compare logic fold contract ints intcmp as_real whole gather copy reshape scatter loop".split()  # noqa: SIM905
 )
 
 
@@ -100,6 +106,7 @@ class Step:
     operands: tuple[Operand, ...]
     poly: Poly | None = None
     axis: int | None = None  # scatter: the result's axis (a label) that `poly` gives the position on
+    loop: LoopDef | None = None
 
     @property
     def axes(self) -> tuple[Poly, ...]:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from gradproof.compiler.branches import branching
 from gradproof.compiler.claims import Claim, digest
 from gradproof.compiler.graph import Graph
+from gradproof.compiler.loops import LoopDef
 from gradproof.compiler.ops import Formula, OpDef
 from gradproof.compiler.rules import tied
 from gradproof.compiler.show import show
@@ -28,11 +29,17 @@ def op_digest(op: OpDef) -> str:
 
 def graph_digest(graph: Graph) -> str:
     """A digest of the graph and of every definition that it uses."""
-    names = sorted({node.op for node in graph.inner})
+    names = sorted({node.op for node in graph.inner} - graph.loops.keys())
     parts = [repr(node) for node in graph.nodes]
     facts = (graph.name, graph.dims, graph.leaves, graph.delta, graph.outputs, graph.output_names)
     rest = (graph.assumes, graph.ensures, graph.assume_dims, graph.size_claims)
-    return digest(*parts, _stable(repr((facts, rest))), *(op_digest(graph.ops[name]) for name in names))
+    loops = [loop_digest(graph.loops[name]) for name in sorted(graph.loops)]
+    return digest(*parts, _stable(repr((facts, rest))), *(op_digest(graph.ops[name]) for name in names), *loops)
+
+
+def loop_digest(loop: LoopDef) -> str:
+    """A digest of the loop and of its body."""
+    return digest(repr((loop.name, loop.length, loop.roles, loop.reverse)), graph_digest(loop.body))
 
 
 def _stable(text: str) -> str:
@@ -75,7 +82,18 @@ def _claims(op: OpDef, source: Source) -> tuple[Claim, ...]:
 
 
 def claims_of_graph(graph: Graph) -> tuple[Claim, ...]:
-    """Everything that must hold before the graph may run: its own claims, then those of the operators it uses."""
+    """Everything that must hold before the graph may run: its own claims, those of its loops and of their bodies, then
+
+    those of the operators that it uses.
+    """
+    found = list(own_claims(graph))
+    for loop in graph.loops.values():
+        found += [*claims_of_loop(loop), *claims_of_graph(loop.body)]
+    return (*found, *(c for op in ops_of(graph) for c in claims_of_op(op)))
+
+
+def own_claims(graph: Graph) -> tuple[Claim, ...]:
+    """What must hold of the graph itself, given its operators, its loops and their bodies."""
     key = graph_digest(graph)
 
     def claim(code: str, text: str) -> Claim:
@@ -94,9 +112,29 @@ def claims_of_graph(graph: Graph) -> tuple[Claim, ...]:
     if branching(graph):
         own.append(claim("KINK", "where it branches on its own values, the gradient is a Clarke subgradient"))
     own += [claim("POST", f"ensure {bound.text} ({k})") for k, bound in enumerate(graph.ensures)]
-    return (*own, *(c for op in ops_of(graph) for c in claims_of_op(op)))
+    return tuple(own)
+
+
+LOOP_CLAIMS = (
+    ("WF", "form: every input has one role, every state one type before and behind a step, every result is real"),
+    ("FWD", "base: row 0 of the table is the initial state"),
+    ("FWD", "step: row t + 1 is the body at row t, whatever t is"),
+    ("FWD", "count: whole loops of 0 to 3 steps, forward and back, take these steps in order and end as stated"),
+    ("FWD", "body: a step applies the body's tape, each input and result at its place"),
+    ("FWD", "layout: tables and gradients hold each result, entry by entry, and nothing else, at small sizes"),
+    ("JVP", "base: the tangent of row 0 is that of the initial state"),
+    ("JVP", "step: the tangent of row t + 1 is the body's, linearised at row t, whatever t is"),
+    ("VJP", "base: behind the last step the pairings are those of the last row"),
+    ("VJP", "step: undoing step t keeps the sum of the pairings of states, sequences and what is fixed, whatever t is"),
+)
+
+
+def claims_of_loop(loop: LoopDef) -> tuple[Claim, ...]:
+    """What must hold of a loop, besides all that its body claims as a graph: an induction over the steps."""
+    key = loop_digest(loop)
+    return tuple(Claim(code, "loop", loop.name, text, key, loop.span) for code, text in LOOP_CLAIMS)
 
 
 def ops_of(graph: Graph) -> tuple[OpDef, ...]:
     """The distinct operators that the graph uses, in order of first use."""
-    return tuple(graph.ops[name] for name in dict.fromkeys(node.op for node in graph.inner))
+    return tuple(graph.ops[name] for name in dict.fromkeys(node.op for node in graph.inner) if name in graph.ops)

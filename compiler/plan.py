@@ -15,9 +15,10 @@ from gradproof.compiler.dims import Poly
 from gradproof.compiler.emit import NOTHING, UNIT, Builder
 from gradproof.compiler.graph import Env, Graph, Node
 from gradproof.compiler.instances import Attrs, Instance, Sizes, apply, instantiate
-from gradproof.compiler.kernels import Program, Use, Value, bare, live
+from gradproof.compiler.kernels import Program, Step, Use, Value, bare, label, live
+from gradproof.compiler.loops import LoopDef
 from gradproof.compiler.lower import kernel_of
-from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, OpDef
+from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT
 from gradproof.compiler.slots import Slots, assign
 
 Mode = Literal["forward", "value_and_grad", "vjp", "jvp"]
@@ -128,22 +129,33 @@ class _Planner:
 
     def args(self, node: Node) -> dict[str, Value]:
         """The values of a node's arguments, by the operator's names for them."""
-        op = self.graph.ops[node.op]
+        op = self.graph.definition(node)
         return {
             p.name: self.delta[a.name] if isinstance(a, Env) else self.values[a.id]
             for p, a in zip(op.params, node.args, strict=True)
         }
 
+    def loop(self, loop: LoopDef, what: str, operands: Iterable[Value], extents: tuple[Poly, ...]) -> Value:
+        """One loop, in one step."""
+        extents = self.shape(extents)
+        regs = tuple(Use(self.build.whole(value), ()) for value in operands)
+        reg = self.build.store(Step("loop", what, "real", extents, len(extents), regs, loop=loop))
+        return Value(extents, Use(reg, bare(len(extents))))
+
     def forward(self) -> None:
         """Every node's value, in id order."""
         for node in self.graph.inner:
+            if node.op in self.graph.loops:
+                loop = self.graph.loops[node.op]
+                self.values.append(self.loop(loop, "value", self.args(node).values(), node.type.shape))
+                continue
             self.values.append(apply(self.build, self.instance(node, "forward"), self.args(node)))
 
     def tangents(self) -> list[Value]:
         """Every node's tangent, in id order."""
         out = [self._declared(tangent_name(node.name)) for node in self.graph.gamma]
         for node in self.graph.inner:
-            op = self.graph.ops[node.op]
+            op = self.graph.definition(node)
             zero = Value(self.shape(node.type.shape), NOTHING)
             if not op.differentiable or node.type.kind != "real":
                 out.append(zero)
@@ -153,6 +165,10 @@ class _Planner:
                 if p.differentiable:
                     still = Value(given[p.name].extents, NOTHING)
                     given[TANGENT + p.name] = still if isinstance(a, Env) else out[a.id]
+            if isinstance(op, LoopDef):
+                order = (*(p.name for p in op.params), OUTPUT, *(TANGENT + p.name for p in op.differentiable))
+                out.append(self.loop(op, "jvp", (given[name] for name in order), node.type.shape))
+                continue
             out.append(apply(self.build, self.instance(node, "jvp"), given))
         return out
 
@@ -187,8 +203,11 @@ class _Planner:
         return grads
 
     def _contributions(self, node: Node, cotangent: Value) -> Iterable[tuple[int, Value]]:
-        op: OpDef = self.graph.ops[node.op]
+        op = self.graph.definition(node)
         if node.type.kind != "real":
+            return
+        if isinstance(op, LoopDef):
+            yield from self._loop_contributions(node, op, cotangent)
             return
         given: Mapping[str, Value] | None = None
         for p, a in zip(op.params, node.args, strict=True):
@@ -196,9 +215,29 @@ class _Planner:
                 given = given or {**self.args(node), OUTPUT: self.values[node.id], COTANGENT: cotangent}
                 yield a.id, apply(self.build, self.instance(node, "vjp", p.name), given)
 
+    def _loop_contributions(self, node: Node, loop: LoopDef, cotangent: Value) -> Iterable[tuple[int, Value]]:
+        """All gradients of a loop come from one step; each is a part of its flat result."""
+        parts = {p.name: column for p, column in zip(loop.differentiable, loop.gradients, strict=True)}
+        if not any(p.name in parts and not isinstance(a, Env) for p, a in zip(loop.params, node.args, strict=True)):
+            return
+        operands = (*self.args(node).values(), self.values[node.id], cotangent)
+        bundle = self.loop(loop, "vjp", operands, (loop.bundle,))
+        for p, a in zip(loop.params, node.args, strict=True):
+            if p.name in parts and not isinstance(a, Env):
+                yield a.id, part(bundle, self.shape(parts[p.name].shape), parts[p.name].offset.substitute(self.fixed))
+
     def _plus(self, a: Value, b: Value) -> Value:
         labels = {f"${k}": e for k, e in enumerate(a.extents)}
         return Value(a.extents, self.build.map("add", labels, a.operand, b.operand))
+
+
+def part(bundle: Value, shape: tuple[Poly, ...], offset: Poly) -> Value:
+    """The tensor of this shape whose entries stand in a flat bundle from `offset` on."""
+    position = offset
+    for k in range(len(shape)):
+        position = position + label(k) * Poly.product(shape[k + 1 :])
+    reg = bundle.operand.reg if isinstance(bundle.operand, Use) else 0
+    return Value(shape, Use(reg, (position,)))
 
 
 def closed(fixed: Mapping[str, Poly]) -> dict[str, Poly]:

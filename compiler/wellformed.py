@@ -11,6 +11,7 @@
 | shapes | each argument's shape is the signature's under the sizes, or SHAPE is asked to prove it equal |
 | types | the node's type is the operator's result under the sizes |
 | leaves | Γ is real; Δ is all of the environment |
+| loops | a loop's inputs have one role each, its body stands under the graph's dims |
 | ends | outputs and bounds name what exists; there is an output |
 """
 
@@ -21,6 +22,7 @@ from fractions import Fraction
 
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.graph import INPUT, Bound, Entrywise, Env, Graph, Node, Ref, TensorType
+from gradproof.compiler.loops import LoopDef, problems
 from gradproof.compiler.ops import OpDef, Param
 from gradproof.compiler.rewriting import tensors
 from gradproof.compiler.unify import Mismatch, Shape, environment, shape_of
@@ -65,7 +67,7 @@ def _application(
     delta: dict[str, TensorType],
     equal: set[tuple[Poly, Poly]],
 ) -> Iterator[str]:
-    op = graph.ops.get(node.op)
+    op: OpDef | LoopDef | None = graph.loops.get(node.op) or graph.ops.get(node.op)
     if op is None:
         yield f"operators: `{node.op}` is not defined"
         return
@@ -84,10 +86,64 @@ def _application(
             case _:
                 yield f"order: {arg} is not defined before"
                 return
+    if isinstance(op, LoopDef):
+        yield from _loop(node, op, types, graph, equal)
+        return
     problems = [*_attributes(node, op), *_sizes(node, op)]
     yield from problems
     if not problems:
         yield from _shapes(node, op, types, equal)
+
+
+def _loop(
+    node: Node, loop: LoopDef, types: list[TensorType], graph: Graph, equal: set[tuple[Poly, Poly]]
+) -> Iterator[str]:
+    """A loop: its definition, and its arguments' types. Its body stands under this graph's dims, and no others."""
+    yield from (f"loops: {problem}" for problem in problems(loop))
+    if (loop.body.dims, loop.body.assume_dims) != (graph.dims, graph.assume_dims):
+        yield f"loops: the body of `{loop.name}` is not under the dims of `{graph.name}`"
+    if node.op in graph.ops or node.attrs or node.sizes:
+        yield f"loops: `{loop.name}` is an operator too, or is given sizes"
+    yield from _demands(node, loop, graph)
+    for param, type_ in zip((*loop.params, loop.output), (*types, node.type), strict=True):
+        wanted = tuple(axis.extent for axis in param.axes)
+        if type_.kind != param.kind or len(type_.shape) != len(wanted):
+            yield f"shapes: `{param.name}` is {type_}"
+            continue
+        for want, have in zip(wanted, type_.shape, strict=True):
+            if want != have and (want, have) not in equal and (have, want) not in equal:
+                yield f"shapes: `{param.name}` has the extent {have} where {want} is wanted"
+
+
+def _demands(node: Node, loop: LoopDef, graph: Graph) -> Iterator[str]:
+    """What a loop's body assumes must be assumed or ensured of the arguments, and of a state also behind each step."""
+    known = {(b.left, b.rel, b.right) for b in (*graph.assumes, *graph.ensures)}
+    kept = {(b.left, b.rel, b.right) for b in loop.body.ensures}
+    arguments = {name: arg for (name, _), arg in zip(loop.roles, node.args, strict=True)}
+    for bound in loop.body.assumes:
+        names = [_bounded(loop.body, side) for side in (bound.left, bound.right)]
+        about = [name for name in names if name is not None]
+        if len(about) != 1:
+            yield f"loops: the body of `{loop.name}` assumes {bound.text}, which is not about one input"
+            continue
+        (name,) = about
+        arg = arguments[name]
+        outside = arg.id if isinstance(arg, Ref) else arg.name
+        if _about(bound, names, outside) not in known:
+            yield f"loops: nothing shows {bound.text}, which the body of `{loop.name}` assumes"
+        if name in loop.states and _about(bound, names, loop.body.outputs[loop.states.index(name)]) not in kept:
+            yield f"loops: nothing shows that a step of `{loop.name}` keeps {bound.text}"
+
+
+def _bounded(body: Graph, side: object) -> str | None:
+    """The input of the body that a side of a bound is; None for numbers and sizes."""
+    return body.nodes[side].name if isinstance(side, int) else side if isinstance(side, str) else None
+
+
+def _about(bound: Bound, names: list[str | None], value: int | str) -> tuple[object, str, object]:
+    """The bound with another value in the place of its input."""
+    left, right = (own if name is None else value for name, own in zip(names, (bound.left, bound.right), strict=True))
+    return left, bound.rel, right
 
 
 def _attributes(node: Node, op: OpDef) -> Iterator[str]:

@@ -90,10 +90,11 @@ def check(program: str | os.PathLike[str] | Graph | Text, timeout: float = TIMEO
     started = perf_counter()
     try:
         module = load(program)
+        verdicts = prove(module, timeout, order)
     except Diagnostic as error:
         path = program.name if isinstance(program, Graph) else as_text(program).path
         return FileReport(path, error=error, seconds=perf_counter() - started)
-    return describe(module, prove(module, timeout, order), started)
+    return describe(module, verdicts, started)
 
 
 def seal_all(module: Module, timeout: float, started: float, order: int = 1) -> Compiled:
@@ -130,7 +131,7 @@ def load(program: str | os.PathLike[str] | Graph | Text) -> Module:
 def prove(module: Module, timeout: float, order: int = 1) -> tuple[Verdict, ...]:
     """A verdict on every claim about the module's operators and graphs, and about the operators that they use.
 
-    ValueError for an order below 1.
+    ValueError for an order below 1; Diagnostic where there is nothing of that order.
     """
     if order < 1:
         raise ValueError(f"order={order}: derivatives are of order 1 at least")

@@ -118,6 +118,14 @@ class Binder:
         self.calls.append(partial(np.multiply, word, chosen, word))
         self.calls.append(partial(np.bitwise_xor, word, b, word))
 
+    def _loop(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
+        from gradproof.runtime.looping import loop_calls
+
+        if step.loop is None:
+            raise ValueError("a loop without a definition")
+        operands = [self.registers[o.reg] for o in step.operands if isinstance(o, Use)]
+        self.calls.append(loop_calls(step.loop, step.name, self.ints, self.scalar, operands, out))
+
     def _as_real(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
         self.calls.append(copying(out, self.operand(step.operands[0], shape, small=True)))
 

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from gradproof.compiler.kernels import Scalar, Value
+from gradproof.compiler.kernels import Scalar
 from gradproof.compiler.plan import Plan
 from gradproof.runtime.binding import Binder
 from gradproof.runtime.interpret import run_kernel, run_program
@@ -51,14 +51,9 @@ class Executor:
                 else:
                     self.calls += calls
             binder.calls = []
-            self._results = [self._result(binder, value) for value in program.outputs]
+            self.views = [binder.operand(v.operand, binder.shape(v.extents)) for v in program.outputs]
             self.calls += binder.calls
         self._lock = Lock()
-
-    @staticmethod
-    def _result(binder: Binder, value: Value) -> Callable[[], Array]:
-        found = binder.operand(value.operand, binder.shape(value.extents))
-        return found.copy
 
     @property
     def nbytes(self) -> int:
@@ -82,4 +77,4 @@ class Executor:
                     buffer[...] = given
             for call in self.calls:
                 call()
-            return [result() for result in self._results]
+            return [view.copy() for view in self.views]

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
-from types import MappingProxyType
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 from gradproof.compiler.claims import Certificate, Claim
 from gradproof.compiler.gradient import gradient_graph
 from gradproof.compiler.graph import Graph
+from gradproof.compiler.loops import frozen
 from gradproof.compiler.obligations import claims_of_graph
 from gradproof.compiler.orders import claims_of_gradient
 from gradproof.compiler.plan import Mode, Plan, cotangent_name, make_plan, tangent_name
@@ -54,7 +53,7 @@ class Program:
 
     def __init__(self, graph: Graph, certificate: Certificate) -> None:
         # The definitions are copied first, so that what is checked here is what runs later.
-        graph = replace(graph, ops=MappingProxyType(dict(graph.ops)))
+        graph = frozen(graph)
         demand(graph, certificate)
         put = super().__setattr__
         put("graph", graph)

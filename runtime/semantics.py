@@ -12,6 +12,7 @@ from gradproof.compiler.graph import Graph, Node
 from gradproof.compiler.lower import kernel_of
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT
 from gradproof.runtime.interpret import run_kernel
+from gradproof.runtime.looping import Layout, LoopNode, TapeBody
 from gradproof.runtime.scalars import Array, Scalars
 from gradproof.runtime.tape import Tape
 
@@ -23,15 +24,20 @@ class Kernels:
 
     def __init__(self, graph: Graph, scalar: Scalars) -> None:
         self.graph, self.scalar = graph, scalar
+        self._loops: dict[object, LoopNode] = {}
 
     def forward(self, node: Node, args: Sequence[Array], dims: Mapping[str, int]) -> Array:
         """The node's value."""
+        if node.op in self.graph.loops:
+            return self._loop(node, dims).value(args)
         return self._run(node, "forward", "", self._named(node, args), dims)
 
     def jvp(
         self, node: Node, args: Sequence[Array], value: Array, tangents: Sequence[Array | None], dims: Mapping[str, int]
     ) -> Array:
         """The tangent of the node's value."""
+        if node.op in self.graph.loops:
+            return self._loop(node, dims).jvp(args, value, tangents)
         given = self._named(node, args)
         given[OUTPUT] = value
         for param, tangent in zip(self.graph.ops[node.op].params, tangents, strict=True):
@@ -49,6 +55,8 @@ class Kernels:
         dims: Mapping[str, int],
     ) -> Array:
         """The contribution of the node's cotangent to one argument."""
+        if node.op in self.graph.loops:
+            return self._loop(node, dims).vjp(position, args, value, cotangent)
         given = self._named(node, args)
         given[OUTPUT], given[COTANGENT] = value, cotangent
         return self._run(node, "vjp", self.graph.ops[node.op].params[position].name, given, dims)
@@ -65,6 +73,14 @@ class Kernels:
     def one(self, value: Array) -> Array:
         """The cotangent 1 of a scalar."""
         return self.scalar.array(np.ones(np.shape(value), np.int64))
+
+    def _loop(self, node: Node, dims: Mapping[str, int]) -> LoopNode:
+        key = (node.op, tuple(dims.items()))
+        if key not in self._loops:
+            loop = self.graph.loops[node.op]
+            body = TapeBody(loop, Kernels(loop.body, self.scalar), dims)
+            self._loops[key] = LoopNode(Layout(loop, dims, self.scalar.zeros), body)
+        return self._loops[key]
 
     def _named(self, node: Node, args: Sequence[Array]) -> dict[str, Array]:
         params = self.graph.ops[node.op].params

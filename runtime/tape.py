@@ -213,7 +213,7 @@ def differentiated(graph: Graph, node: Node) -> tuple[tuple[int, int], ...]:
     """
     if node.op == INPUT or node.type.kind != "real":
         return ()
-    params = graph.ops[node.op].params
+    params = graph.definition(node).params
     return tuple(
         (position, arg.id)
         for position, (arg, param) in enumerate(zip(node.args, params, strict=True))
@@ -225,7 +225,7 @@ def _tape_node(graph: Graph, node: Node, semantics: Semantics[V]) -> TapeNode[V]
     if node.op == INPUT:
         return _leaf(node)
     positions = differentiated(graph, node)
-    wanted = [param.differentiable and node.type.kind == "real" for param in graph.ops[node.op].params]
+    wanted = [param.differentiable and node.type.kind == "real" for param in graph.definition(node).params]
 
     def value(values: Values[V]) -> V:
         return semantics.forward(node, values.args(node.args), values.dims)

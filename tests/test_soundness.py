@@ -9,8 +9,10 @@ import pytest
 from gradproof.compiler.claims import Verdict
 from gradproof.compiler.elaborate import load_path
 from gradproof.compiler.graph import Graph
+from gradproof.compiler.loops import bodies, loops_of
 from gradproof.compiler.ops import OpDef
 from gradproof.verifier.graphs import verdicts_of_graph
+from gradproof.verifier.loops import verdicts_of_loop
 from gradproof.verifier.operators import Options, verdicts_of_op
 
 CASES = Path(__file__).parent / "cases" / "soundness"
@@ -47,8 +49,11 @@ def test_no_false_proof(subject: Subject, wanted: list[tuple[str, str]]) -> None
 
 
 def settle(subject: Subject, options: Options) -> list[Verdict]:
-    """The verdicts on an operator or a graph."""
-    return verdicts_of_op(subject, options) if isinstance(subject, OpDef) else verdicts_of_graph(subject, options)
+    """The verdicts on an operator, or on a graph, its loops and their bodies."""
+    if isinstance(subject, OpDef):
+        return verdicts_of_op(subject, options)
+    found = [v for graph in (subject, *bodies(subject)) for v in verdicts_of_graph(graph, options)]
+    return found + [v for loop in loops_of(subject) for v in verdicts_of_loop(loop, options)]
 
 
 def answers(verdicts: list[Verdict], answer: str) -> bool:

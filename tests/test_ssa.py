@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from gradproof.compiler.elaborate import load_path, load_text
 from gradproof.compiler.graph import Graph
+from gradproof.compiler.loops import bodies
 from gradproof.grammar.source import BUILTIN
 from gradproof.report.ssa import render
 
@@ -28,6 +29,15 @@ PROGRAMS = {
     "graph f(x: f32[n]) -> f32[n] { h = g(x); return g(h) - h }",
     "claims": "dim n >= 1\ngraph f(x: f32[n]) -> f32[] { assume x > 0; s = sum(x * x); ensure s >= 0; return s }",
     "choices": "dim n\ngraph f(x: f32[n], y: f32[n]) -> f32[n] { return where(x < y and not (x == 0), x, y^2) }",
+    "loops": "dim T, n, V >= 1\n"
+    "graph cell(h: f32[n], x: f32[], k: i32[], w: f32[V]) -> (f32[n], f32[]) {\n"
+    "  assume 0 <= k < V; assume h > 0; return exp(h * x), sum(w) + take(w, k) }\n"
+    "graph f(h: f32[n], xs: f32[T], ks: i32[T], w: f32[V]) -> (f32[T, n], f32[T]) {\n"
+    "  assume h > 0; assume 0 <= ks < V; return scan(cell, h, xs, ks, w=w, reverse=true) }\n"
+    "graph twice(h: f32[n], w: f32[V]) -> f32[n] {\n"
+    "  assume h > 0; a = scan_last(pull, h, w=w, length=2*T); return scan_last(pull, a, w=w, length=T) }\n"
+    "graph pull(h: f32[n], w: f32[V]) -> f32[n] { return scan_last(add_one, h, w) }\n"
+    "graph add_one(h: f32[n], w: f32[]) -> f32[n] { return h * w + 1 }",
     "own": "dim n >= 1\nfn half(x) = x / 2\nop shift_[by](x: [n]) -> [n] {\n"
     "  require by >= 0\n  y[i] = sum(j | j == i - by) half(x[j])\n}\n"
     "graph f(x: f32[n]) -> f32[n] { return shift_(half(x), by=1) }",
@@ -46,13 +56,18 @@ def bare(graph: Graph) -> Graph:
         ensures=tuple(replace(b, span=BUILTIN, text="") for b in graph.ensures),
         size_claims=tuple(replace(c, span=BUILTIN, reason="") for c in graph.size_claims),
         ops=dict.fromkeys(graph.ops),  # type: ignore[arg-type]
+        loops={n: replace(loop, span=BUILTIN, body=bare(loop.body)) for n, loop in graph.loops.items()},
     )
 
 
 def check(module: object) -> None:
     text = render(module)  # type: ignore[arg-type]
     again = load_text(text)
-    assert list(again.graphs) == list(module.graphs)  # type: ignore[attr-defined]
+    # The bodies of loops are graphs of the text.
+    own = list(module.graphs)  # type: ignore[attr-defined]
+    inside = {body.name for graph in module.graphs.values() for body in bodies(graph)}  # type: ignore[attr-defined]
+    assert [n for n in again.graphs if n in own] == own
+    assert set(again.graphs) == {*own, *inside}
     for name, graph in module.graphs.items():  # type: ignore[attr-defined]
         assert bare(again.graphs[name]) == bare(graph), text
     assert render(again) == text

@@ -125,6 +125,11 @@ class Universe:
             if not isinstance(source, Use):
                 raise ValueError("a reshape of a constant")
             return self.reshaped(values[source.reg], step.axes)
+        if step.op == "loop":
+            # A loop is a function of whole arrays: the same loop of the same arrays has the same number.
+            whole = tuple(self.array(values[o.reg]) for o in step.operands if isinstance(o, Use))
+            number = self._number((step.name, step.loop, whole), step.axes)
+            return Value(step.axes, Use(number, bare(step.rank)), step.kind)
         plain = self._plain(step, values)
         if plain is not None:
             new = Step(step.op, step.name, step.kind, step.extents, step.rank, plain)

@@ -161,7 +161,7 @@ def _form(program: Program, reg: int, step: Step) -> str:
     if not 0 <= step.rank <= len(step.extents):
         return "more axes than labels"
     for operand in step.operands:
-        whole = step.op == "reshape"
+        whole = step.op in ("reshape", "loop")
         problem = _operand(program, reg, operand, len(step.extents), step.op == "gather", whole)
         if problem:
             return problem
@@ -172,7 +172,24 @@ def _form(program: Program, reg: int, step: Step) -> str:
     if step.rank < len(step.extents) and step.op not in ("fold", "contract", "scatter"):
         return "bound labels where nothing is reduced"
     kinds = tuple(_kind(program, o) for o in step.operands)
+    if step.op == "loop" or step.loop is not None:
+        return _loop(step, kinds)
     return _shape(step, kinds) or _labels(step)
+
+
+def _loop(step: Step, kinds: tuple[str, ...]) -> str:
+    """A loop's operands are registers of the kinds of its inputs, then real ones, as kernels.py says."""
+    if (
+        step.loop is None
+        or step.op != "loop"
+        or step.kind != "real"
+        or any(isinstance(o, Scalar) for o in step.operands)
+    ):
+        return "a loop without a definition, or of constants"
+    more = {"value": 0, "jvp": 1 + len(step.loop.differentiable), "vjp": 2}.get(step.name)
+    if more is None or kinds != (*(p.kind for p in step.loop.params), *("real",) * more):
+        return f"a loop's {step.name} of {', '.join(kinds)}"
+    return ""
 
 
 def _kind(program: Program, operand: Operand) -> str:

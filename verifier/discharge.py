@@ -7,11 +7,13 @@ from itertools import pairwise
 
 from gradproof.compiler.claims import Certificate, Claim, Verdict, issue
 from gradproof.compiler.graph import Graph
-from gradproof.compiler.obligations import claims_of_graph, claims_of_op, op_digest, ops_of
+from gradproof.compiler.loops import bodies, loops_of
+from gradproof.compiler.obligations import claims_of_graph, claims_of_loop, claims_of_op, op_digest, ops_of, own_claims
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.orders import claims_of_gradient, derived_ops, tower
 from gradproof.verifier.gradients import gradient_verdict
 from gradproof.verifier.graphs import verdicts_of_graph
+from gradproof.verifier.loops import verdicts_of_loop
 from gradproof.verifier.operators import Options, verdicts_of_op
 from gradproof.verifier.symmetry import symmetry_verdict
 
@@ -28,15 +30,19 @@ def verify(
     options = options or Options()
     towers = [tower(graph, order) for graph in graphs]
     every = [graph for graphs_ in towers for graph in graphs_]
+    deep = {own_claims(g)[0].key: g for graph in every for g in (graph, *bodies(graph))}
+    loops = {claims_of_loop(loop)[0].key: loop for graph in every for loop in loops_of(graph)}
     steps = [step for graphs_ in towers for step in pairwise(graphs_)]
-    wanted = _distinct((*derived_ops(ops, order), *(op for graph in every for op in ops_of(graph))))
+    wanted = _distinct((*derived_ops(ops, order), *(op for graph in deep.values() for op in ops_of(graph))))
     below = derived_ops(ops, order - 1) if order > 1 else ()
     symmetric = _distinct((*below, *(op for graph, _ in steps for op in ops_of(graph))))
     symmetric = tuple(op for op in symmetric if op.differentiable)
     verdicts = [v for op in wanted for v in verdicts_of_op(op, options)]
     verdicts += [symmetry_verdict(op, options.timeout) for op in symmetric]
-    for graph in every:
+    for graph in deep.values():
         verdicts += verdicts_of_graph(graph, options)
+    for loop in loops.values():
+        verdicts += verdicts_of_loop(loop, options)
     verdicts += [gradient_verdict(graph, gradient, options.timeout) for graph, gradient in steps]
     _complete(verdicts, [c for op in wanted for c in claims_of_op(op)])
     for graph in every:

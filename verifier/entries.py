@@ -85,6 +85,8 @@ def kinds_of(graph: Graph) -> dict[Kind, Node]:
     """The distinct kinds of nodes of a graph, each with the first node of that kind."""
     found: dict[tuple[Any, ...], Node] = {}
     for node in graph.inner:
+        if node.op in graph.loops:
+            continue  # what a loop's closures do is a claim of the loop
         found.setdefault((node.op, node.attrs, tuple(len(extents) for _, extents in node.sizes)), node)
     out: dict[Kind, Node] = {}
     for node in found.values():

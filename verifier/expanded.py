@@ -67,6 +67,8 @@ def _producer(graph: Graph, name: str, keep: frozenset[int]) -> Node | None:
     if id_ is None or id_ < graph.leaves or id_ in keep:
         return None
     node = graph.nodes[id_]
+    if node.op in graph.loops:
+        return None
     op = graph.ops[node.op]
     if op.output.kind == "int" or (keep and any(p.const for p in op.params if p.kind == "real")):
         return None

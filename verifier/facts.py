@@ -72,6 +72,8 @@ def _readings(graph: Graph) -> dict[str, dict[str, int]]:
     """Under which names, with how many axes, each integer value is read: one name for each grouping of its axes."""
     found: dict[str, dict[str, int]] = {}
     for node in graph.inner:
+        if node.op in graph.loops:
+            continue  # what a body asks of integers is asked in the body, of its own inputs
         op = graph.ops[node.op]
         instance = None
         for param, arg in zip(op.params, node.args, strict=False):
@@ -86,6 +88,8 @@ def _promised(graph: Graph, readings: Mapping[str, Mapping[str, int]]) -> list[C
     """What operators ensure of their integer results, each only where it is proved of the operator (POST)."""
     facts: list[Cond] = []
     for node in graph.inner:
+        if node.op in graph.loops:
+            continue
         op = graph.ops[node.op]
         if not op.ensures or node.type.kind != "int" or value_name(node.id) not in readings:
             continue
@@ -195,7 +199,7 @@ def made(graph: Graph, arg: Ref | Env) -> tuple[Poly, ...]:
     if isinstance(arg, Env):
         return next(delta.type.shape for delta in graph.delta if delta.name == arg.name)
     node = graph.nodes[arg.id]
-    if arg.id < graph.leaves:
+    if arg.id < graph.leaves or node.op in graph.loops:
         return node.type.shape
     sizes = sizes_at(node)
     return tuple(extent.substitute(sizes) for extent in graph.ops[node.op].forward.extents)

@@ -51,6 +51,10 @@ def check_boundaries(graph: Graph, nodes: tuple[int, ...], ranges: Ranges, optio
             consumers.setdefault(parent, []).append(node.id)
     failures: list[Boundary] = []
     for id_ in nodes:
+        if graph.nodes[id_].op in graph.loops:
+            reason = "a loop takes a condition that is computed from differentiable inputs"
+            failures.append(Boundary(graph.nodes[id_], reason, None))
+            continue
         op, proof = _attempt(graph, graph.nodes[id_], ranges, options)
         if not proof.proved and not _settled_later(graph, id_, consumers, ranges, options, LATER):
             found = _hunt(graph, op, proof, options) if id_ in graph.outputs else None
@@ -67,6 +71,8 @@ def _settled_later(
         node = graph.nodes[user]
         if node.type.kind != "real":
             continue  # a condition on the branch: what it chooses is a branching node of its own
+        if node.op in graph.loops:
+            return False
         if not _attempt(graph, node, ranges, options, through=id_)[1].proved and not _settled_later(
             graph, user, consumers, ranges, options, steps - 1
         ):
@@ -131,7 +137,7 @@ def _varies(graph: Graph, name: str) -> bool:
         return False
     if id_ < graph.leaves:
         return True
-    return not all(p.const or p.kind != "real" for p in graph.ops[graph.nodes[id_].op].params)
+    return not all(p.const or p.kind != "real" for p in graph.definition(graph.nodes[id_]).params)
 
 
 def _range_facts(read: Read, ranges: Ranges) -> list[Cond]:

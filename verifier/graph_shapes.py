@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.graph import Env, Graph, Node, Ref, TensorType
+from gradproof.compiler.loops import LoopDef
 from gradproof.compiler.ops import Axis, OpDef, Param
 from gradproof.compiler.rewriting import walk
 from gradproof.compiler.show import show
@@ -72,7 +73,10 @@ def _type(graph: Graph, node: Node, position: int) -> TensorType:
 
 
 def _node_goals(graph: Graph, node: Node, types: list[TensorType]) -> Iterator[tuple[Cond | str, str, Span]]:
-    op = graph.ops[node.op]
+    op = graph.definition(node)
+    if isinstance(op, LoopDef):
+        yield from _loop_goals(op, node, types)
+        return
     instance = Instance.of(graph, node)
     bound = dict(node.sizes)
     unbound = [name for name in op.sizes if name not in bound]
@@ -91,6 +95,21 @@ def _node_goals(graph: Graph, node: Node, types: list[TensorType]) -> Iterator[t
             yield instance.cond(cond), f"{op.name} requires {show(cond)}", node.span
     for extent in node.type.shape:
         yield int_ge(extent, 0), f"the extent {extent} of {node.name} is not negative", node.span
+
+
+def _loop_goals(loop: LoopDef, node: Node, types: list[TensorType]) -> Iterator[tuple[Cond | str, str, Span]]:
+    """A loop's inputs and table, over the graph's own dims; it takes 0 steps or more."""
+    if len(types) != len(loop.params):
+        yield f"{len(types)} arguments for {len(loop.params)} inputs", loop.name, node.span
+        return
+    yield int_ge(loop.length, 0), f"the length of {loop.name} is not negative", node.span
+    for param, given in zip((*loop.params, loop.output), (*types, node.type), strict=True):
+        what = f"{param.name} of {loop.name}"
+        if given.kind != param.kind or len(given.shape) != len(param.axes):
+            yield f"it is {given}", what, node.span
+            continue
+        for k, (axis, have) in enumerate(zip(param.axes, given.shape, strict=True)):
+            yield int_eq(axis.extent, have), f"axis {k} of {what}: {axis.extent} == {have}", node.span
 
 
 def _match(

@@ -10,7 +10,7 @@ from time import perf_counter
 from gradproof.compiler.branches import branching
 from gradproof.compiler.claims import Claim, Verdict
 from gradproof.compiler.graph import Graph
-from gradproof.compiler.obligations import claims_of_graph
+from gradproof.compiler.obligations import own_claims
 from gradproof.verifier import post
 from gradproof.verifier.dense import prove_tape
 from gradproof.verifier.facts import facts_of
@@ -22,8 +22,8 @@ from gradproof.verifier.plans import prove_plan
 
 
 def verdicts_of_graph(graph: Graph, options: Options) -> list[Verdict]:
-    """One verdict for each claim that is the graph's own, in the order of claims_of_graph."""
-    claims = [c for c in claims_of_graph(graph) if c.kind == "graph"]
+    """One verdict for each claim that is the graph's own, in the order of own_claims."""
+    claims = own_claims(graph)
     shape = _shape(graph, next(c for c in claims if c.code == "SHAPE"), options)
     if shape.answer != "proved":
         # A graph whose shapes are wrong has no values: there is nothing to compare, run or bound.

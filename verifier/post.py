@@ -13,7 +13,7 @@ from gradproof.compiler.calculus import derivative
 from gradproof.compiler.claims import Claim, Verdict
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.graph import Bound, Entrywise, Env, Gradient, Graph, Ref
-from gradproof.compiler.rewriting import rename_tensors, rename_tensors_cond, replace_reads, walk
+from gradproof.compiler.rewriting import rename_tensors, rename_tensors_cond, replace_reads, tensors, walk
 from gradproof.compiler.terms import (
     TRUE,
     And,
@@ -134,7 +134,10 @@ def _related(rel: str, left: Term, right: Term, where: Cond, context: Context, r
 
 
 def _derivative(graph: Graph, gradient: Gradient) -> Term | None:
-    """The coefficient of the tangent of one entry, with everything that it does not vary put in; None: too large."""
+    """The coefficient of the tangent of one entry, with everything that it does not vary put in.
+
+    None where it is too large, or where there is a loop on the way.
+    """
     target = value_name(gradient.input)
     term: Term = Read(value_name(gradient.output), gradient.at)
     for _ in range(len(graph.nodes)):
@@ -144,6 +147,9 @@ def _derivative(graph: Graph, gradient: Gradient) -> Term | None:
         term = below
         if sum(1 for _ in walk(term)) > SIZE:
             return None
+    loops = {value_name(n.id) for n in graph.inner if n.op in graph.loops and n.id != gradient.input}
+    if not loops.isdisjoint(tensors(term)):
+        return None  # a loop's table has no formula here, and is no constant
     tangent = f"d{target}"
     return _coefficient(derivative(term, {target: tangent}), tangent, gradient.to)
 

@@ -43,7 +43,7 @@ def reference_tangents(graph: Graph, values: Values[Expr], dx: Sequence[Expr], b
             out.append(dx[node.id])
             continue
         own, args, real = values.nodes[node.id], values.args(node.args), node.type.kind == "real"
-        wanted = [p.differentiable and real for p in graph.ops[node.op].params]
+        wanted = [p.differentiable and real for p in graph.definition(node).params]
         if not any(w and isinstance(a, Ref) for w, a in zip(wanted, node.args, strict=True)):
             out.append(bank.apply("zero", own))
             continue
@@ -65,8 +65,9 @@ def reference_gradients(
     """
     uses: list[list[tuple[Node, int]]] = [[] for _ in graph.nodes]
     for node in graph.nodes:
+        params = graph.definition(node).params if node.op != INPUT else ()
         for position, arg in enumerate(node.args):
-            if isinstance(arg, Ref) and node.type.kind == "real" and graph.ops[node.op].params[position].differentiable:
+            if isinstance(arg, Ref) and node.type.kind == "real" and params[position].differentiable:
                 uses[arg.id].append((node, position))
     out: dict[int, Expr] = {}
     for node in reversed(graph.nodes):

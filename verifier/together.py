@@ -18,11 +18,12 @@ from gradproof.verifier.facts import Instance, apart, made, value_id, wide
 
 
 def producer(graph: Graph, name: str) -> Node | None:
-    """The node whose value, grouped as it is made, has this name in terms; None for inputs and other groupings."""
+    """The node whose value, grouped as it is made, has this name in terms; None for inputs, loops, other groupings."""
     id_ = value_id(name)
     if id_ is None:
         return None
-    return graph.nodes[id_] if graph.leaves <= id_ < len(graph.nodes) else None
+    inner = graph.leaves <= id_ < len(graph.nodes) and graph.nodes[id_].op not in graph.loops
+    return graph.nodes[id_] if inner else None
 
 
 def entry_of(graph: Graph, node: Node, index: tuple[Poly, ...]) -> Term | None:

@@ -14,6 +14,7 @@ from fractions import Fraction
 from gradproof.compiler.dims import Entry, FloorDiv, Max, Min, Mod, Poly, Sym
 from gradproof.compiler.graph import Env, Graph, Node
 from gradproof.compiler.kernels import Kernel, Operand, Scalar, Step, Use, Value, is_label, label
+from gradproof.compiler.loops import LoopDef
 from gradproof.compiler.lower import kernel_of
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Axis, Param
 from gradproof.compiler.plan import Plan, cotangent_name, tangent_name
@@ -107,7 +108,7 @@ class _Walk:
         return out
 
     def args(self, node: Node, values: list[Value]) -> dict[str, Value]:
-        params = self.graph.ops[node.op].params
+        params = self.graph.definition(node).params
         named: dict[str, Value] = {}
         for param, arg in zip(params, node.args, strict=True):
             named[param.name] = self.inputs[arg.name] if isinstance(arg, Env) else values[arg.id]
@@ -138,13 +139,17 @@ class _Walk:
     def forward(self) -> list[Value]:
         values = [self.inputs[n.name] for n in self.graph.gamma]
         for node in self.graph.inner:
+            if node.op in self.graph.loops:
+                loop = self.graph.loops[node.op]
+                values.append(self.loop(loop, "value", list(self.args(node, values).values()), node.type.shape))
+                continue
             values.append(self.rule(node, "forward", "", self.args(node, values)))
         return values
 
     def tangents(self, values: list[Value]) -> list[Value]:
         out = [self.inputs[tangent_name(n.name)] for n in self.graph.gamma]
         for node in self.graph.inner:
-            op = self.graph.ops[node.op]
+            op = self.graph.definition(node)
             if node.type.kind != "real" or not op.differentiable:
                 out.append(Value(self.shape(node.type.shape), NOTHING))
                 continue
@@ -153,6 +158,11 @@ class _Walk:
                 if param.differentiable:
                     zero = Value(given[param.name].extents, NOTHING)
                     given[TANGENT + param.name] = zero if isinstance(arg, Env) else out[arg.id]
+            if isinstance(op, LoopDef):
+                moves = [given[TANGENT + p.name] for p in op.params if p.differentiable]
+                inputs = [given[p.name] for p in op.params]
+                out.append(self.loop(op, "jvp", [*inputs, values[node.id], *moves], node.type.shape))
+                continue
             out.append(self.rule(node, "jvp", "", given))
         return out
 
@@ -172,15 +182,39 @@ class _Walk:
             cotangent = grads[node.id]
             if cotangent is None or cotangent.operand == NOTHING or node.type.kind != "real":
                 continue
-            params = self.graph.ops[node.op].params
+            op = self.graph.definition(node)
+            if isinstance(op, LoopDef):
+                pulled = self.pulled(op, [*self.args(node, values).values(), values[node.id], cotangent])
             given = self.args(node, values) | {OUTPUT: values[node.id], COTANGENT: cotangent}
-            for param, arg in zip(params, node.args, strict=True):
+            for param, arg in zip(op.params, node.args, strict=True):
                 if param.differentiable and not isinstance(arg, Env):
                     if arg.id >= node.id:
                         raise Miswired(f"node {node.id} reads node {arg.id}")
-                    grads[arg.id] = self.plus(grads[arg.id], self.rule(node, "vjp", param.name, given))
+                    loop = isinstance(op, LoopDef)
+                    more = pulled[param.name] if loop else self.rule(node, "vjp", param.name, given)
+                    grads[arg.id] = self.plus(grads[arg.id], more)
         zero = {leaf.id: Value(self.shape(leaf.type.shape), NOTHING) for leaf in self.graph.gamma}
         return {id_: grads[id_] or zero[id_] for id_ in zero}
+
+    def loop(self, loop: LoopDef, what: str, operands: list[Value], extents: tuple[Poly, ...]) -> Value:
+        """One loop of whole arrays, in one step."""
+        extents = self.shape(extents)
+        uses = tuple(Use(k, ()) for k in range(len(operands)))
+        return self.universe.step(Step("loop", what, "real", extents, len(extents), uses, loop=loop), operands)
+
+    def pulled(self, loop: LoopDef, operands: list[Value]) -> dict[str, Value]:
+        """The gradients of a loop: one after another, each in row-major order, in the order of its inputs."""
+        moving = [p for p in loop.params if p.differentiable]
+        shapes = [self.shape(tuple(axis.extent for axis in p.axes)) for p in moving]
+        counts = [Poly.product(shape) for shape in shapes]
+        bundle = self.loop(loop, "vjp", operands, (sum(counts, Poly.of(0)),))
+        out: dict[str, Value] = {}
+        for k, (param, shape) in enumerate(zip(moving, shapes, strict=True)):
+            flat = sum(counts[:k], Poly.of(0))
+            for axis in range(len(shape)):
+                flat = flat + label(axis) * Poly.product(shape[axis + 1 :])
+            out[param.name] = Value(shape, self.universe.read({}, bundle, (flat,), False))
+        return out
 
     def plus(self, before: Value | None, more: Value) -> Value:
         if before is None:

@@ -12,6 +12,7 @@ from gradproof.compiler.einsum import TEXTUAL
 from gradproof.compiler.elaborate import Module
 from gradproof.compiler.graph import Arg, AttrValue, Bound, Delta, Dim, Entrywise, Env, Graph, Node
 from gradproof.compiler.library import base_name
+from gradproof.compiler.loops import LoopDef, bodies
 from gradproof.compiler.rewriting import rename_tensors, rename_tensors_cond
 from gradproof.compiler.show import show
 from gradproof.compiler.terms import TRUE, Read, Term
@@ -26,16 +27,25 @@ def render(module: Module) -> str:
     graphs = tuple(module.graphs.values())
     dims = {dim.name: dim for graph in graphs for dim in graph.dims if dim.value is None}  # fixed ones are numbers now
     declared = "\n".join(map(_dim, dims.values()))
-    return "\n\n".join(part for part in (_stanzas(module), declared, *map(render_graph, graphs)) if part) + "\n"
+    texts = [text for graph in graphs for text in _with_bodies(graph, frozenset(module.graphs))]
+    return "\n\n".join(part for part in (_stanzas(module), declared, *texts) if part) + "\n"
 
 
-def render_graph(graph: Graph) -> str:
-    """One graph."""
+def _with_bodies(graph: Graph, known: frozenset[str]) -> Iterator[str]:
+    """A graph below the bodies of its loops, but for those that are graphs of the module already."""
+    for body in reversed(bodies(graph)):
+        if body.name not in known:
+            yield render_graph(body, inside=True)
+    yield render_graph(graph)
+
+
+def render_graph(graph: Graph, inside: bool = False) -> str:
+    """One graph; `inside` a loop, the conditions on dims are those of the graph around it."""
     inputs = [f"{node.name}: {node.type}" for node in graph.gamma] + [_delta(delta) for delta in graph.delta]
     results = [str(graph.nodes[id_].type) for id_ in graph.outputs]
     result = results[0] if len(results) == 1 else f"({', '.join(results)})"
     return "\n".join(
-        [f"graph {graph.name}({', '.join(inputs)}) -> {result} {{", *map("  {}".format, _body(graph)), "}"]
+        [f"graph {graph.name}({', '.join(inputs)}) -> {result} {{", *map("  {}".format, _body(graph, inside)), "}"]
     )
 
 
@@ -45,8 +55,8 @@ def _stanzas(module: Module) -> str:
     return print_file(File(tuple(items))).strip()
 
 
-def _body(graph: Graph) -> Iterator[str]:
-    for poly, rel in graph.assume_dims:
+def _body(graph: Graph, inside: bool) -> Iterator[str]:
+    for poly, rel in graph.assume_dims if not inside else ():
         yield f"assume {poly} {rel} 0"
     yield from (f"assume {_bound(graph, bound)}" for bound in graph.assumes)
     for node in graph.inner:
@@ -56,7 +66,19 @@ def _body(graph: Graph) -> Iterator[str]:
     yield f"return {', '.join(graph.nodes[id_].name for id_ in graph.outputs)}"
 
 
+def _loop(graph: Graph, node: Node, loop: LoopDef) -> str:
+    """A loop's table: its body, the states, and by name everything else."""
+    names = {name: _name(graph, arg) for (name, _), arg in zip(loop.roles, node.args, strict=True)}
+    states = [names[name] for name in loop.states]
+    init = f"({', '.join(states)}{',' if len(states) == 1 else ''})"
+    rest = [f"{name}={names[name]}" for name, role in loop.roles if role != "state"]
+    options = [f"length={loop.length}", *["reverse=true"] * loop.reverse]
+    return f"scan_table({', '.join((loop.body.name, init, *rest, *options))})"
+
+
 def _call(graph: Graph, node: Node) -> str:
+    if node.op in graph.loops:
+        return _loop(graph, node, graph.loops[node.op])
     sizes = dict(node.sizes)
     given = [_name(graph, arg) for arg in node.args]
     if node.op.startswith(tuple(f'{name}("' for name in TEXTUAL)):
