@@ -33,7 +33,9 @@ from gradproof.compiler.terms import (
     Size,
     Term,
     Truth,
+    add,
     mul,
+    neg,
     negate,
 )
 from gradproof.verifier.ranges import Context
@@ -444,5 +446,7 @@ def settles(bounds: Bounds, cond: Cond) -> bool:
                 case (RealCmp("<", a, right), RealCmp("<", left, b)) if a == b and left == right == ZERO:
                     return bounds.of(a).nonzero
             return False
+        case Not(RealCmp("==", a, b)):
+            return bounds.of(add(b, neg(a))).nonzero
         case _:
             return False
