@@ -75,13 +75,14 @@ class Kink:
     """`at cond: value` - the derivative's value (each real input's coefficient) where the condition holds.
 
     With `jump` the formula may be discontinuous there: then it has no derivative, and the value is a convention; with
-    no value it is what the rules say.
+    no value it is what the rules say. With `least` the formula is at its least there, and the value is 0.
     """
 
     cond: Cond
     value: Term | None
     span: Span
     jump: bool = False
+    least: bool = False
 
 
 @dataclass(frozen=True, slots=True)

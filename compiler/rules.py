@@ -14,7 +14,7 @@ from functools import lru_cache
 from gradproof.compiler.calculus import derivative
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.functions import FUNCTIONS
-from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, OpDef, Param
+from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, Kink, OpDef, Param
 from gradproof.compiler.rewriting import free_symbols, replace_reads, substitute, tensors, walk
 from gradproof.compiler.terms import (
     ZERO,
@@ -107,13 +107,25 @@ def tied(op: OpDef) -> bool:
 def derived_jvp(op: OpDef, inputs: tuple[Param, ...] | None = None) -> Term:
     """The calculus's derivative of the meaning with respect to `inputs` (all differentiable ones by default)."""
     chosen = op.differentiable if inputs is None else inputs
-    smooth = derivative(meaning_of(op), {p.name: TANGENT + p.name for p in chosen})
+    meaning = meaning_of(op)
+    smooth = derivative(meaning, {p.name: TANGENT + p.name for p in chosen})
     for kink in reversed(op.kinks):
+        if kink.least:
+            smooth = select(least_at(kink, meaning), ZERO, smooth)
+            continue
         if kink.value is None or not _entrywise(op, kink.cond, chosen):
             continue  # it does not define the rule; KINK still checks it
         declared = add(*(mul(kink.value, Read(TANGENT + p.name, _entry(op))) for p in chosen))
         smooth = select(kink.cond, declared, smooth)
     return smooth
+
+
+def least_at(kink: Kink, meaning: Term) -> Cond:
+    """`y[...] == c`, of the entry that the formula is about, with y's meaning for y."""
+    match kink.cond:
+        case RealCmp(rel, Read(), value):
+            return RealCmp(rel, meaning, value)
+    raise TypeError(f"not about the output: {kink.cond}")
 
 
 def _entry(op: OpDef) -> tuple[Poly, ...]:
@@ -159,7 +171,7 @@ def rules_of(op: OpDef) -> RuleSet:
     written = {f.target: f for f in op.vjps}
     jvp = op.jvp
     if jvp is None:
-        if written and (kinked(op) or op.runs):
+        if written and (kinked(op) or op.kinks or op.runs):
             rest = tuple(p for p in op.differentiable if p.name not in written)
             parts = [transposed_vjp(op, written[p.name], p) for p in op.differentiable if p.name in written]
             body = add(*parts, *([derived_jvp(op, rest)] if rest else []))

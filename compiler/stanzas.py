@@ -28,7 +28,7 @@ from gradproof.compiler.signatures import (
     nothing,
     op_signature,
 )
-from gradproof.compiler.terms import And, Cond
+from gradproof.compiler.terms import ZERO, And, Cond, Num, Read, RealCmp
 from gradproof.grammar.source import Diagnostic, Source, Span
 from gradproof.grammar.syntax import (
     Access,
@@ -39,6 +39,7 @@ from gradproof.grammar.syntax import (
     Expr,
     Fn,
     Instead,
+    Least,
     Let,
     Name,
     Op,
@@ -160,8 +161,20 @@ class _Stanza:
                 scope = self.quantify([cond] if value is None else [cond, value], self.rule_scope(OUTPUT))
                 meant = None if value is None else real(value, scope)
                 self.kinks.append(Kink(condition(cond, scope), meant, span, jump))
+            case Least(cond, span):
+                meant_at = condition(cond, self.quantify([cond], self.rule_scope(OUTPUT)))
+                self.kinks.append(Kink(self.least(meant_at, span), ZERO, span, least=True))
             case _:
                 raise TypeError(f"not a clause: {clause!r}")
+
+    def least(self, cond: Cond, span: Span) -> Cond:
+        """The condition of a `least at`: that the output's own entry has a certain value."""
+        match cond:
+            case RealCmp("==", Read(tensor, index), Num()) if tensor == OUTPUT:
+                names = [poly.as_symbol for poly in index]
+                if None not in names and len(set(names)) == len(names):
+                    return cond
+        raise Diagnostic("E-KINK", "`least at` says which value of the output is its least", span, "`least at y = 0`")
 
     def restrict(self, cond: Expr, word: str) -> None:
         """A `require` or a `where`: reals restrict the domain, everything else is a requirement."""

@@ -68,6 +68,7 @@ MISPLACED = {
     "vjp": "`vjp` belongs in an operator's braces: `vjp x[i] = ...`",
     "jvp": "`jvp` belongs in an operator's braces: `jvp y[i] = ...`",
     "at": "`at` belongs in an operator's braces: `at x = 0: 0`",
+    "least": "`least at` belongs in an operator's braces: `least at y = 0`",
     "jump": "`jump at` belongs in an operator's braces: `jump at x = 0: 0`",
     "dim": "`dim` belongs between the items of the file: close the braces above it with `}`",
     "fn": "`fn` belongs between the items of the file: close the braces above it with `}`",

@@ -378,6 +378,14 @@ def at(children: Children) -> tree.At:
     return tree.At(cond, value, jump, join(children[0], value or cond))
 
 
+def least(children: Children) -> tree.Least:
+    """`least at y = 0` or `least at y == 0`."""
+    cond = children[2]
+    if len(children) > 3:
+        cond = tree.Compare(("==",), (cond, children[4]), join(cond, children[4]))
+    return tree.Least(cond, join(children[0], cond))
+
+
 def instead(children: Children) -> tree.Instead:
     """`instead "log(x + 1)"`."""
     return tree.Instead(children[1].text[1:-1], join(children[0], children[1]))

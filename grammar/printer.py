@@ -212,12 +212,15 @@ def _set(left: str, value: tree.Expr) -> str:
 
 
 def _at(at: tree.At) -> str:
-    cond = print_expr(at.cond)
-    match at.cond:
-        case tree.Compare(("==",), (left, right)):
-            cond = f"{_expr(left, _SUM, True)} = {_expr(right, _SUM)}"
     value = "" if at.value is None else f": {print_expr(at.value)}"
-    return f"{'jump ' if at.jump else ''}at {cond}{value}"
+    return f"{'jump ' if at.jump else ''}at {_point(at.cond)}{value}"
+
+
+def _point(cond: tree.Expr) -> str:
+    match cond:
+        case tree.Compare(("==",), (left, right)):
+            return f"{_expr(left, _SUM, True)} = {_expr(right, _SUM)}"
+    return print_expr(cond)
 
 
 def _clause(clause: tree.Clause) -> list[Part]:
@@ -242,6 +245,8 @@ def _clause(clause: tree.Clause) -> list[Part]:
             return [(_set(f"runs with {_head(first)}", first.body), first.span), *rest]
         case tree.At():
             text = _at(clause)
+        case tree.Least(cond):
+            text = f"least at {_point(cond)}"
         case tree.Instead(said):
             text = f'instead "{said}"'
     return [(text, clause.span)]

@@ -302,7 +302,15 @@ class At:
     span: Span = _span()
 
 
-Clause: TypeAlias = Require | Where | Promise | Define | Let | Runs | Rule | At | Instead
+@dataclass(frozen=True, slots=True)
+class Least:
+    """`least at y = 0`: where the formula is at its least, and the derivative that is used is 0."""
+
+    cond: Expr
+    span: Span = _span()
+
+
+Clause: TypeAlias = Require | Where | Promise | Define | Let | Runs | Rule | At | Least | Instead
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ NESTING = 100  # levels of brackets, and of any expression's tree: every later p
 Comment: TypeAlias = tuple[int, int, str]  # line, column, text with its `#`
 
 ITEM_WORDS = frozenset({"use", "dim", "infix", "fn", "op", "graph"})
-CLAUSE_WORDS = frozenset({"require", "where", "ensure", "let", "runs", "vjp", "jvp", "at", "jump", "instead"})
+CLAUSE_WORDS = frozenset({"require", "where", "ensure", "let", "runs", "vjp", "jvp", "at", "jump", "least", "instead"})
 STATEMENT_WORDS = frozenset({"assume", "ensure", "return"})
 LOGIC_WORDS = {"and": "SIGN", "or": "SIGN", "not": "NOT"}
 BINDERS = frozenset({"sum", "prod", "max", "min"})
@@ -230,7 +230,7 @@ def _keyword(text: str, previous: Token | None, opened: list[Token], item: str) 
     level = "".join(token.text for token in opened) if len(opened) < 3 else "..."
     if text == "with":
         return previous is not None and previous.type == "RUNS"
-    if text == "at" and previous is not None and previous.type == "JUMP":
+    if text == "at" and previous is not None and previous.type in ("JUMP", "LEAST"):
         return True
     if text == "const":
         return level == "(" and previous is not None and previous.text in "(,"

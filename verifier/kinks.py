@@ -9,13 +9,14 @@ Three shapes of non-smoothness are proved, and everything else is unknown:
   ties are smooth surfaces that cross transversally and all sides of a tie have inner points. For each condition, at
   p = 0: the formula's three branches agree (it is continuous), and the rule is the same convex combination of its
   values on the two sides, whatever the other conditions say. With several ties at once the combinations multiply;
+- a declared least value (`least at y = 0`): see minima.py;
 - conditions on a fixed number of entries, all their ties at once, and jumps: see cells.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice, permutations
 
@@ -23,7 +24,7 @@ from gradproof.compiler.claims import Hypothesis
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import TANGENT, OpDef
 from gradproof.compiler.rewriting import substitute
-from gradproof.compiler.rules import RuleSet, derived_jvp, meaning_of, unfolded
+from gradproof.compiler.rules import RuleSet, derived_jvp, meaning_of, tied, unfolded
 from gradproof.compiler.terms import ZERO, Cond, Or, RealCmp, Term, both, negate
 from gradproof.verifier.cells import Elsewhere, Unsettled, prove_cells
 from gradproof.verifier.equality import Abstraction, equal
@@ -39,6 +40,7 @@ from gradproof.verifier.forms import (
     scaled,
     tensors_in,
 )
+from gradproof.verifier.minima import at_least
 from gradproof.verifier.naming import canonical, thaw
 from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.proofs import Proof
@@ -63,6 +65,12 @@ def prove_kinks(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
     """KINK of one operator."""
     if rules.jvp is None:
         return Proof(True, "structure")
+    least = tuple(kink for kink in op.kinks if kink.least)
+    if least:
+        reason = at_least(op, least, rules.jvp.result, timeout)
+        op = replace(op, kinks=tuple(kink for kink in op.kinks if not kink.least))
+        if reason or not tied(op):
+            return Proof(not reason, "interval + normal form", (), reason)
     jumps = any(kink.jump for kink in op.kinks)
     first = Proof(False, "") if jumps else _by_surfaces(op, rules, timeout)
     if first.proved:

@@ -408,8 +408,15 @@ def _integer_power(inside: Interval, exponent: Term) -> Interval:
 
 def _learn(found: Interval, term: Term, fact: Cond) -> Interval:
     """What `a < b`, `a <= b` or `a == b` says of a term that is a or b, the other side being a number."""
-    if not isinstance(fact, RealCmp):
-        return found
+    match fact:
+        case Not(RealCmp("==", a, Num(value))) if a == term:
+            # An end that is not taken.
+            low, high = found.low_open or found.low == value, found.high_open or found.high == value
+            return Interval(found.low, found.high, low, high)
+        case RealCmp():
+            pass
+        case _:
+            return found
     strict = fact.rel == "<"
     if fact.a == term and isinstance(fact.b, Num):
         found = found.meet(Interval(None, fact.b.value, True, strict))

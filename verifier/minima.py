@@ -1,0 +1,41 @@
+"""KINK at a declared least value: `least at y = 0`, where sqrt(sum x^2) has no derivative at the origin.
+
+A function that is nowhere below c has 0 among its proximal subgradients wherever it is c (Clarke, Ledyaev, Stern and
+Wolenski 1998, section 1.2), and these are Clarke subgradients, also where the slopes nearby are unbounded. So two
+things are shown: the meaning is at least c throughout its domain, and the jvp that runs is 0 where the output is c.
+That the jvp is defined there is DOM's, that the vjp agrees with it everywhere is VJP's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gradproof.compiler.dims import Poly
+from gradproof.compiler.ops import Formula, Kink, OpDef
+from gradproof.compiler.rewriting import substitute
+from gradproof.compiler.rules import least_at, meaning_of, unfolded
+from gradproof.compiler.terms import ZERO, RealCmp, Term, select, sub
+from gradproof.verifier.domains import domain_reads
+from gradproof.verifier.equality import equal
+from gradproof.verifier.setting import setting_of
+from gradproof.verifier.signs import Bounds
+
+
+def at_least(op: OpDef, kinks: Iterable[Kink], jvp: Formula, timeout: float) -> str:
+    """Why a declared least value is not one, or is not what the jvp is 0 at; empty where all is shown."""
+    setting = setting_of(op)
+    ranges = dict(zip(op.forward.indices, op.forward.extents, strict=True))
+    context, facts = setting.context.with_ranges(ranges), setting.facts_at(ranges)
+    meaning = meaning_of(op)
+    names = dict(zip(jvp.indices, map(Poly.sym, op.forward.indices), strict=True))
+    rule: Term = substitute(unfolded(op, jvp.body), names)  # type: ignore[arg-type]  # a jvp is real
+    for kink in kinks:
+        cond = least_at(kink, meaning)
+        match cond:
+            case RealCmp("==", _, value):
+                if not Bounds(context, domain_reads(op), facts).of(sub(meaning, value)).nonnegative:
+                    return f"it is not known that the formula is nowhere below {value}"
+        found = equal(select(cond, rule, ZERO), ZERO, context, facts, timeout)
+        if not found.proved:
+            return f"the derivative that is used at the least value is not known to be 0: {found.reason}"
+    return ""
