@@ -4,7 +4,7 @@ BIN := .venv/bin
 FOLDERS := compiler runtime verifier grammar
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test mutants check bench links format clean help
+.PHONY: demo test mutants check bench kinks links format clean help
 
 demo: .venv/.run ## prove the examples, show a refusal, train the digits
 	@printf '\n== The examples: every claim proved, for all sizes ==\n'
@@ -29,6 +29,9 @@ check: .venv/.dev links ## lint, format, strict types
 bench: .venv/.test ## the figures of this machine
 	@over=0; for script in benchmarks/bench_*.py; do printf '\n== %s ==\n' $$script; \
 	  $(BIN)/python $$script || over=1; done; exit $$over
+
+kinks: .venv/.test ## write docs/kinks.md: what is used at kinks here, in PyTorch and in JAX (jax must be installed too)
+	$(BIN)/python tests/conventions.py
 
 format: .venv/.dev ## rewrite to the house format
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,50 @@
+"""docs/kinks.md says what is used at kinks: our column by the proved programs, theirs by running them."""
+
+from __future__ import annotations
+
+import conventions
+import pytest
+from gradproof.compiler.library import base_name, prelude
+from gradproof.compiler.rules import tied
+
+ROWS = conventions.rows()
+
+
+def test_the_page_has_the_rows_of_the_data_file() -> None:
+    assert list(conventions.written()) == [(row.ours, row.point) for row in ROWS]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.ours} at {row.point}")
+def test_what_is_used_here(row: conventions.Row) -> None:
+    assert conventions.ours(row) == conventions.written()[row.ours, row.point][0]
+
+
+def test_what_torch_says() -> None:
+    torch = pytest.importorskip("torch")
+    if f"PyTorch {torch.__version__.partition('+')[0]}" not in conventions.PAGE.read_text(encoding="utf-8"):
+        pytest.skip("the page is of another version")
+    said = {(row.ours, row.point): conventions.torch_says(row) for row in ROWS}
+    assert said == {key: columns[1] for key, columns in conventions.written().items()}
+
+
+def test_what_jax_says() -> None:
+    jax = pytest.importorskip("jax")
+    if f"JAX {jax.__version__}" not in conventions.PAGE.read_text(encoding="utf-8"):
+        pytest.skip("the page is of another version")
+    said = {(row.ours, row.point): conventions.jax_says(row) for row in ROWS}
+    assert said == {key: columns[2] for key, columns in conventions.written().items()}
+
+
+def test_a_difference_is_marked() -> None:
+    for row in ROWS:
+        columns = conventions.written()[row.ours, row.point]
+        assert conventions.line(row, columns) in conventions.PAGE.read_text(encoding="utf-8")
+
+
+# Their kinks are those of the operators that they are made of, or under a sum over an index.
+ELSEWHERE = {"cross_entropy_mean"}
+
+
+def test_every_operator_with_a_kink_is_there() -> None:
+    kinked = {base_name(op.name) for op in prelude().ops.values() if op.differentiable and tied(op)}
+    assert kinked - {row.operator for row in ROWS} <= ELSEWHERE
