@@ -57,12 +57,20 @@ def _single_axes(param: Param) -> int:
     return sum(axis.pack is None for axis in param.axes)
 
 
+def _packs_of(param: Param) -> int:
+    return sum(axis.pack is not None for axis in param.axes)
+
+
 def _lead(params: Sequence[Param]) -> str | None:
-    """The pack that stands first in several inputs, and nowhere else, with no rank of its own."""
+    """The pack that stands first in several inputs, and nowhere else, with no rank of its own.
+
+    Where another pack stands behind it, how many of the axes are its own can't be seen: such a pack does not broadcast.
+    """
     heads = [p.axes[0].pack for p in params if p.axes and p.axes[0].pack is not None and p.axes[0].rank is None]
     for pack in dict.fromkeys(heads):
         count = sum(axis.pack == pack for param in params for axis in param.axes)
-        if heads.count(pack) == count > 1:
+        alone = all(_packs_of(p) == 1 for p in params if p.axes and p.axes[0].pack == pack)
+        if alone and heads.count(pack) == count > 1:
             return pack
     return None
 
