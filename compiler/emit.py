@@ -261,7 +261,7 @@ class Builder:
         use = Use(reg, index, padded)
         if all(affine(p, [k for k in p.symbols if k in labels]) for p in index):
             return use
-        return self.emit("gather", "", self.kind(reg), labels, [use])
+        return self.emit("read_at", "", self.kind(reg), labels, [use])
 
     def _inside(self, labels: Labels, reg: int, index: tuple[Poly, ...]) -> bool:
         """Whether every index is a bare label of exactly the axis's extent."""

@@ -174,7 +174,7 @@ def _add(build: Builder, step: Step, values: list[Value]) -> Value:
     labels = {f"${k}": e for k, e in enumerate(step.axes)}
     bound = {f"${k}": step.extents[k] for k in range(step.rank, len(step.extents))}
     plain = all(isinstance(o, Scalar) or _is_whole(build, values[o.reg]) for o in step.operands)
-    if step.op == "gather":
+    if step.op == "read_at":
         (use,) = step.operands
         operand = _operand(build, use, every, values)
         if isinstance(operand, Use) and plain:
@@ -215,7 +215,7 @@ def _lawful(
             return build.contract(labels, bound, *operands)
         case "copy":
             return operands[0]
-        case "scatter" if operands[0] == NOTHING:
+        case "add_at" if operands[0] == NOTHING:
             return NOTHING
     axis = None if step.axis is None else f"${step.axis}"
     return build.emit(step.op, step.name, step.kind, labels, operands, bound, poly, axis)

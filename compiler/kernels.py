@@ -20,10 +20,10 @@ others are bound. What a step means (`r` is its register, `a b c` its operands, 
 | intcmp | >= == | the truth of `poly` name 0 |
 | as_real | | the integer a as a real |
 | whole | | the real a, an integer by its form, as an integer |
-| gather | | a, whose index is any polynomial, integer registers included |
+| read_at | | a, whose index is any polynomial, integer registers included |
 | copy | | a |
 | reshape | | the register a with its entries in the same row-major order (its Use has no index) |
-| scatter | sum | the sum over the bound labels of a, where `poly` == $axis; see `axis` |
+| add_at | sum | the sum over the bound labels of a, where `poly` == $axis; see `axis` |
 | loop | value jvp vjp | what the loop `loop` makes of whole registers; see below |
 
 The operands of a loop are its inputs in order; then, for jvp and vjp, its table; then for jvp a tangent for each
@@ -48,7 +48,7 @@ from gradproof.compiler.ops import Axis
 from gradproof.compiler.terms import Cond, Term
 
 OPS = (
-    "map pow call select compare logic fold contract ints intcmp as_real whole gather copy reshape scatter loop".split()  # noqa: SIM905
+    "map pow call select compare logic fold contract ints intcmp as_real whole read_at copy reshape add_at loop".split()  # noqa: SIM905
 )
 
 

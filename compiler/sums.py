@@ -296,4 +296,4 @@ class _Sum:
         labels = {**outer, key: low.extents[name]}
         if set(labels) <= set(low.order):
             labels = {k: labels[k] for k in low.order if k in labels}
-        return low.builder.emit("scatter", "sum", "real", labels, [value], bound, poly, key)
+        return low.builder.emit("add_at", "sum", "real", labels, [value], bound, poly, key)

@@ -201,7 +201,7 @@ class Binder:
         rest = self._integers(poly - coefficient * Poly.atom(entry), shape)
         return rest, coefficient, _squeezed(found.array)
 
-    def _gather(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
+    def _read_at(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
         use = step.operands[0]
         if not isinstance(use, Use):
             raise TypeError("a gather reads a register")
@@ -271,7 +271,7 @@ class Binder:
             before = where
         self.calls.append(partial(flat.take, where, None, out, "clip"))
 
-    def _scatter(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
+    def _add_at(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
         axis, poly = step.axis or 0, step.poly or Poly.of(0)
         self.calls.append(partial(out.fill, 0))
         if 0 in shape:

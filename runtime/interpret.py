@@ -94,8 +94,8 @@ class _Run:
     def _value(self, step: Step, shape: tuple[int, ...]) -> Any:
         scalar = self.scalar
         match step.op:
-            case "gather":
-                return self._gather(step, shape)
+            case "read_at":
+                return self._read_at(step, shape)
             case "reshape":
                 (source,) = step.operands
                 return self.registers[source.reg if isinstance(source, Use) else 0].reshape(shape)
@@ -127,14 +127,14 @@ class _Run:
                 return scalar.whole(args[0])
             case "copy":
                 return np.array(args[0])
-            case "scatter":
-                return self._scatter(step, args[0], shape)
+            case "add_at":
+                return self._add_at(step, args[0], shape)
         raise ValueError(f"unknown step {step.op}")
 
     def _register(self, reg: int) -> Array:
         return self.registers[reg]
 
-    def _gather(self, step: Step, shape: tuple[int, ...]) -> Array:
+    def _read_at(self, step: Step, shape: tuple[int, ...]) -> Array:
         (use,) = step.operands
         if not isinstance(use, Use):
             raise TypeError("a gather reads a register")
@@ -145,7 +145,7 @@ class _Run:
             out = np.where(np.frompyfunc(lambda v: type(v) is int, 1, 1)(out).astype(bool), self.scalar.zeros(()), out)
         return out
 
-    def _scatter(self, step: Step, values: Array, shape: tuple[int, ...]) -> Array:
+    def _add_at(self, step: Step, values: Array, shape: tuple[int, ...]) -> Array:
         axis = step.axis or 0
         out = self.scalar.zeros(shape[: step.rank])
         where = np.broadcast_to(integers(step.poly or Poly.of(0), shape, self.ints, self._register), shape)

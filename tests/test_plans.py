@@ -84,7 +84,7 @@ SWAPS |= {"<": "<=", "<=": "<", "==": ">=", ">=": "==", "and": "or", "or": "and"
 
 def step_mutants(program: Program, k: int, step: Step) -> Iterator[tuple[str, Step]]:
     reg = len(program.inputs) + k
-    if step.name in SWAPS and step.op not in ("contract", "scatter"):
+    if step.name in SWAPS and step.op not in ("contract", "add_at"):
         yield f"{step.name} -> {SWAPS[step.name]}", replace(step, name=SWAPS[step.name])
     if step.op == "pow":
         yield "another exponent", replace(step, name=str(int(step.name) + 1))

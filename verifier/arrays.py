@@ -145,7 +145,7 @@ class Universe:
 
     def _plain(self, step: Step, values: Sequence[Value]) -> tuple[Operand, ...] | None:
         """The operands of a step over whole arrays and constants, which needs no law; None where it is not one."""
-        if step.poly is not None or step.op in ("copy", "gather", "logic"):
+        if step.poly is not None or step.op in ("copy", "read_at", "logic"):
             return None
         out: list[Operand] = []
         for operand in step.operands:
@@ -161,9 +161,9 @@ class Universe:
         match step.op:
             case "copy":
                 return operands[0]
-            case "gather" if isinstance(operands[0], Scalar) or _affine(operands[0], step.extents):
+            case "read_at" if isinstance(operands[0], Scalar) or _affine(operands[0], step.extents):
                 return operands[0]
-            case "scatter" if operands[0] == NOTHING:
+            case "add_at" if operands[0] == NOTHING:
                 return NOTHING
             case "fold":
                 guard = operands[1] if len(operands) > 1 else Scalar(TRUE)

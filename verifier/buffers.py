@@ -136,7 +136,7 @@ _ARITY: dict[tuple[str, str], tuple[str, ...]] = {
     ("ints", ""): (),
     ("intcmp", ">="): (),
     ("intcmp", "=="): (),
-    ("scatter", "sum"): ("real",),
+    ("add_at", "sum"): ("real",),
 }
 _RESULT = {"compare": "bool", "logic": "bool", "intcmp": "bool", "ints": "int", "whole": "int"}
 
@@ -162,14 +162,14 @@ def _form(program: Program, reg: int, step: Step) -> str:
         return "more axes than labels"
     for operand in step.operands:
         whole = step.op in ("reshape", "loop")
-        problem = _operand(program, reg, operand, len(step.extents), step.op == "gather", whole)
+        problem = _operand(program, reg, operand, len(step.extents), step.op == "read_at", whole)
         if problem:
             return problem
     if step.poly is not None and not _poly(program, reg, step.poly, len(step.extents)):
         return "an index that is not over its labels and earlier integers"
-    if (step.poly is None) != (step.op not in ("ints", "intcmp", "scatter")):
+    if (step.poly is None) != (step.op not in ("ints", "intcmp", "add_at")):
         return "an integer expression where none belongs, or none where one does"
-    if step.rank < len(step.extents) and step.op not in ("fold", "contract", "scatter"):
+    if step.rank < len(step.extents) and step.op not in ("fold", "contract", "add_at"):
         return "bound labels where nothing is reduced"
     kinds = tuple(_kind(program, o) for o in step.operands)
     if step.op == "loop" or step.loop is not None:
@@ -201,7 +201,7 @@ def _kind(program: Program, operand: Operand) -> str:
 def _shape(step: Step, kinds: tuple[str, ...]) -> str:
     """Operand kinds and result kind."""
     match step.op:
-        case "copy" | "gather" | "reshape":
+        case "copy" | "read_at" | "reshape":
             right = len(kinds) == 1 and kinds[0] == step.kind and not step.name
         case "call":
             known = FUNCTIONS.get(step.name)
@@ -221,7 +221,7 @@ def _labels(step: Step) -> str:
     inner = {f"${k}" for k in range(step.rank, len(step.extents))}
     if step.op == "contract" and any(not inner <= _symbols(o) for o in step.operands):
         return "a factor of a contraction lacks a bound label"
-    if step.op == "scatter":
+    if step.op == "add_at":
         if step.axis is None or not 0 <= step.axis < step.rank or step.poly is None:
             return "a scatter without an axis"
         name = f"${step.axis}"

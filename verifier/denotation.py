@@ -138,7 +138,7 @@ class _Denoter:
         return substitute_cond(body, place) if isinstance(body, Cond) else substitute(body, place)
 
     def step(self, step: Step, names: dict[str, Poly], own: list[str], ranges: dict[str, Poly]) -> Meaning:
-        if step.op == "gather":
+        if step.op == "read_at":
             self._demand_inside(step, names, ranges)
         if step.op in ("ints", "intcmp"):
             poly = self.poly(step.poly or Poly.of(0), names, ranges)
@@ -147,10 +147,10 @@ class _Denoter:
             return int_ge(poly, 0) if step.name == ">=" else int_eq(poly, 0)
         args = [self.operand(o, names, ranges) for o in step.operands]
         bound = [(own[k], step.extents[k]) for k in range(step.rank, len(own))]
-        if bound and step.op not in ("fold", "contract", "scatter"):
+        if bound and step.op not in ("fold", "contract", "add_at"):
             raise Meaningless(f"{step.op} has bound labels")
         match step.op, args:
-            case ("copy" | "gather", [value]):
+            case ("copy" | "read_at", [value]):
                 return value
             case "as_real", [Poly() as value]:
                 return size(value)
@@ -164,7 +164,7 @@ class _Denoter:
                 return _nested(step.name, bound, both(*map(_cond, guards)), _term(value))
             case "contract", [a, b]:
                 return _nested("sum", bound, TRUE, mul(_term(a), _term(b)))
-            case "scatter", [value]:
+            case "add_at", [value]:
                 if step.axis is None or step.axis >= step.rank or step.poly is None:
                     raise Meaningless("a scatter without an axis")
                 here = int_eq(self.poly(step.poly, names, ranges), Poly.sym(own[step.axis]))
