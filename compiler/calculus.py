@@ -37,6 +37,7 @@ from gradproof.compiler.terms import (
     fresh,
     indicator,
     int_eq,
+    is_opaque,
     mul,
     negate,
     num,
@@ -47,12 +48,18 @@ from gradproof.compiler.terms import (
 )
 
 
+class Opaque(ValueError):
+    """The derivative was asked of what an extern computes; only its laws tell."""
+
+
 def derivative(term: Term, tangents: Mapping[str, str]) -> Term:
     """The directional derivative: `tangents` names the tangent of each tensor that varies; all else is constant."""
     match term:
         case Num() | Size():
             return ZERO
         case Read(tensor, index):
+            if is_opaque(tensor) and tensor not in tangents:
+                raise Opaque(f"`{tensor[1:]}` is an extern's: no formula says what its derivative is")
             return Read(tangents[tensor], index) if tensor in tangents else ZERO
         case Add(args):
             return add(*(derivative(a, tangents) for a in args))

@@ -72,6 +72,11 @@ class Verdict:
     reason: str = ""
     advice: tuple[str, ...] = ()  # what to write instead
 
+    @property
+    def trusts(self) -> tuple[str, ...]:
+        """What the proof takes on trust, or leaves to a check on every run: externs and their laws."""
+        return tuple(str(h) for h in self.hypotheses if h.discharged.startswith(("trusted", "checked")))
+
     def __post_init__(self) -> None:
         if self.answer == "proved" and any(not h.discharged for h in self.hypotheses):
             raise ValueError(f"a proof with an open hypothesis: {self.claim.key}")

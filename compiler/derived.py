@@ -28,6 +28,7 @@ from gradproof.compiler.rewriting import (
 )
 from gradproof.compiler.rules import derive_vjp, derived_jvp, has_kinks, rules_of, tied
 from gradproof.compiler.terms import TRUE, Call, Cond, Pow, Read, Term
+from gradproof.grammar.source import Diagnostic
 
 
 def vjp_name(op: OpDef, param: str) -> str:
@@ -48,6 +49,10 @@ def given_names(op: OpDef) -> tuple[str, str]:
 def derived_op(op: OpDef, param: str) -> OpDef:
     """The vjp of the input `param` as an operator of what its rule reads; KeyError where it has none."""
     found = dict(rules_of(op).vjps)[param]
+    if found.externs:
+        kernels = ", ".join(dict.fromkeys(extern.kernel for extern in found.externs))
+        message = f"the vjp of `{op.name}` runs the extern {kernels}, of which no second derivative is known"
+        raise Diagnostic("E-ORDER", message, op.span, "write it with operators that have one: `inverse(a) @ b`")
     output, cotangent = given_names(op)
     names = {OUTPUT: output, COTANGENT: cotangent}
     lets = tuple(_renamed(let, names) for let in found.lets)

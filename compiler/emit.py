@@ -320,6 +320,12 @@ class Builder:
             reg = self.store(Step("reshape", "", value.kind, extents, len(extents), (Use(reg, ()),)))
         return Value(extents, Use(reg, bare(len(extents))), value.kind)
 
+    def extern(self, kernel: str, extents: tuple[Poly, ...], regs: Sequence[int]) -> Value:
+        """What a kernel makes of whole registers."""
+        operands = tuple(Use(reg, ()) for reg in regs)
+        reg = self.store(Step("extern", kernel, "real", extents, len(extents), operands))
+        return Value(extents, Use(reg, bare(len(extents))))
+
 
 def symbols(operand: Operand) -> frozenset[str]:
     """The symbols in an operand's index: labels, and the sizes among its coefficients."""

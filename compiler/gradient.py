@@ -149,7 +149,10 @@ class _Sweep:
     def contribution(self, node: Node, position: int, parent: int, cotangent: Arg) -> Arg:
         """The node's derived operator for one of its inputs, applied."""
         op = self.graph.ops[node.op]
-        derived = derived_op(op, op.params[position].name)
+        try:
+            derived = derived_op(op, op.params[position].name)
+        except Diagnostic as error:
+            raise Diagnostic(error.code, error.message, node.span, error.advice) from None
         sizes = dict(node.sizes)
         args = derived_args(node, op, derived, cotangent)
         bound = tuple(sizes[name] for name in derived.sizes)

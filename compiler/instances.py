@@ -170,6 +170,8 @@ def _add(build: Builder, step: Step, values: list[Value]) -> Value:
     if step.op == "reshape":
         (source,) = step.operands
         return build.reshape(values[source.reg if isinstance(source, Use) else 0], step.axes)
+    if step.op == "extern":
+        return build.extern(step.name, step.extents, [build.whole(values[reg]) for reg in step.reads])
     every = {f"${k}": e for k, e in enumerate(step.extents)}
     labels = {f"${k}": e for k, e in enumerate(step.axes)}
     bound = {f"${k}": step.extents[k] for k in range(step.rank, len(step.extents))}

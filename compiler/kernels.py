@@ -23,6 +23,7 @@ others are bound. What a step means (`r` is its register, `a b c` its operands, 
 | read_at | | a, whose index is any polynomial, integer registers included |
 | copy | | a |
 | reshape | | the register a with its entries in the same row-major order (its Use has no index) |
+| extern | a kernel of runtime/externs.py | what it makes of the whole registers a, ... (Uses without index) |
 | add_at | sum | the sum over the bound labels of a, where `poly` == $axis; see `axis` |
 | loop | value jvp vjp | what the loop `loop` makes of whole registers; see below |
 
@@ -48,7 +49,8 @@ from gradproof.compiler.ops import Axis
 from gradproof.compiler.terms import Cond, Term
 
 OPS = (
-    "map pow call select compare logic fold contract ints intcmp as_real whole read_at copy reshape add_at loop".split()  # noqa: SIM905
+    *("map", "pow", "call", "select", "compare", "logic", "fold", "contract", "ints", "intcmp", "as_real", "whole"),
+    *("read_at", "copy", "reshape", "extern", "add_at", "loop"),
 )
 
 
@@ -286,7 +288,7 @@ def expandable(program: Program, packs: frozenset[str]) -> frozenset[str]:
                     check_index(int(tensor[1:]), index, extents)
 
     for step in program.steps:
-        if step.op == "reshape":
+        if step.op in ("reshape", "extern"):
             return frozenset()
         for operand in step.operands:
             if isinstance(operand, Use):

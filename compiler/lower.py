@@ -116,6 +116,15 @@ class Lowering:
                 axes = tuple(axis.extent for axis in param.axes)
                 reg = self.builder.input(name, param.kind, axes)
                 self.values[name] = Value(axes, self.builder.read({}, reg, tuple(map(label, range(len(axes)))), False))
+        self.externs = {extern.tensor: extern for extern in computation.externs}
+
+    def value(self, tensor: str) -> Value:
+        """A tensor's value; an extern's is computed where it is first read."""
+        if tensor not in self.values and tensor in self.externs:
+            extern = self.externs[tensor]
+            regs = [self.builder.whole(self.value(arg)) for arg in extern.args]
+            self.values[tensor] = self.builder.extern(extern.kernel, extern.extents, regs)
+        return self.values[tensor]
 
     def formula(self, formula: Formula) -> Value:
         """The value of a formula, over its indices."""
@@ -227,7 +236,7 @@ class Lowering:
             return Scalar(Read(tensor, ()))
         polys = tuple(self.poly(p, guarded) for p in index)
         labels = {**self.labels((), polys), **self._all_labels()}
-        return self.builder.at(labels, self.values[tensor], polys, guarded)
+        return self.builder.at(labels, self.value(tensor), polys, guarded)
 
     def select(self, cond: Operand, then: Operand, other: Operand) -> Operand:
         """`then` where cond, else `other`."""

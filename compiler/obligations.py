@@ -23,7 +23,7 @@ from gradproof.grammar.source import Source
 def op_digest(op: OpDef) -> str:
     """A digest of the definition: every field, with machine-made index names numbered in order of appearance."""
     parts = (op.name, op.attrs, op.params, op.output, op.forward.body, op.forward.indices, op.forward.extents)
-    rules = (op.requires, op.domain, op.lets, op.runs, op.jvp, op.vjps, op.kinks, op.ensures)
+    rules = (op.requires, op.domain, op.lets, op.runs, op.jvp, op.vjps, op.kinks, op.ensures, op.externs, op.laws)
     return digest(_stable(repr((parts, rules))))
 
 

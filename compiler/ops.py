@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.terms import Cond, Term
+from gradproof.compiler.terms import Cond, Term, opaque
 from gradproof.grammar.source import Span
 
 TANGENT = "d"  # the tangent of input x is read as `dx`
@@ -95,10 +95,42 @@ class Promise:
 
 
 @dataclass(frozen=True, slots=True)
+class Extern:
+    """A tensor that a kernel computes from whole tensors: `tensor` is what terms call it (see `opaque`).
+
+    `args` are inputs, `y`, `g`, tangents or lets by name; `extents` are those of the axes. What is known of it are
+    the laws that read it. Trusted: that the kernel has the laws wherever it has a value, and that it is continuous.
+    """
+
+    tensor: str
+    kernel: str
+    args: tuple[str, ...]
+    extents: tuple[Poly, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """`left == right` for every index below the extents, over inputs, `y`, lets, and tangents.
+
+    `adjoint` is the law's multiplier in the proof of JVP and VJP, at the same indices.
+    """
+
+    indices: tuple[str, ...]
+    extents: tuple[Poly, ...]
+    left: Term
+    right: Term
+    span: Span
+    text: str
+    adjoint: Term | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OpDef:
     """An operator. `requires` restrict sizes, attributes and integer inputs; `domain` restricts real inputs.
 
     A `require` or `where` that reads tensors at free indices holds for all of them (in their ranges).
+    Where the result or a let is an extern's, its formula is a read of that opaque tensor, and `laws` say what it is.
     `lets` are the intermediates of `runs` (written rules may read them too); `runs` is the last formula.
     `ensures` are claims about the output `y` (POST) that graphs may lean on once they are proved.
     Written rules may read the inputs, the output `y`, the lets, the cotangent `g` (vjp) and tangents `dx` (jvp).
@@ -120,6 +152,8 @@ class OpDef:
     instead: tuple[str, ...] = field(default=(), compare=False)  # safe forms, for where this one is undefined
     ensures: tuple[Promise, ...] = ()
     doc: str = ""
+    externs: tuple[Extern, ...] = ()
+    laws: tuple[Law, ...] = ()
     source: str = field(default="", compare=False)  # the stanza's text, for reports
 
     def param(self, name: str) -> Param:
@@ -133,6 +167,15 @@ class OpDef:
     def differentiable(self) -> tuple[Param, ...]:
         """The inputs that the operator is differentiated with respect to."""
         return tuple(p for p in self.params if p.differentiable) if self.output.kind == "real" else ()
+
+    def extern(self, tensor: str) -> Extern | None:
+        """The extern that computes a tensor of this name, if one does."""
+        return next((e for e in self.externs if e.tensor == tensor), None)
+
+    @property
+    def lawful(self) -> bool:
+        """Whether the result is an extern's: then laws stand in place of a formula."""
+        return self.extern(opaque(OUTPUT)) is not None
 
     @property
     def sizes(self) -> tuple[str, ...]:

@@ -34,7 +34,9 @@ def derived_ops(ops: Iterable[OpDef], order: int) -> tuple[OpDef, ...]:
     level = tuple(ops)
     found = list(level)
     for _ in range(1, order):
-        level = tuple(derived_op(op, p.name) for op in level if _linear(op) for p in op.differentiable)
+        level = tuple(
+            derived_op(op, name) for op in level if _linear(op) for name, rule in rules_of(op).vjps if not rule.externs
+        )
         found += level
     return tuple(found)
 

@@ -3,7 +3,8 @@
 What is not written is derived. A jvp is the calculus's derivative of the meaning; a vjp is the transpose of the jvp.
 An operator with kinks whose vjp is written gets the transpose of that vjp as its jvp, so that both modes take the same
 value at the kink; so does one with a form that runs, whose derivative by the meaning might overflow where that form
-does not. Nothing here is trusted: JVP, VJP, RUNS and KINK are claims about exactly these terms.
+does not, and one whose result is an extern's, which has no formula. Nothing here is trusted: JVP, VJP, RUNS and KINK
+are claims about exactly these terms.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import lru_cache
 from gradproof.compiler.calculus import derivative
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.functions import FUNCTIONS
-from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, Kink, OpDef, Param
+from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Extern, Formula, Kink, OpDef, Param
 from gradproof.compiler.rewriting import free_symbols, replace_reads, substitute, tensors, walk
 from gradproof.compiler.terms import (
     ZERO,
@@ -40,12 +41,14 @@ class Computation:
 
     lets: tuple[Formula, ...]
     result: Formula
+    externs: tuple[Extern, ...] = ()
 
     @property
     def reads(self) -> frozenset[str]:
-        """The tensors that must be given: everything read, less the intermediates."""
+        """The tensors that must be given: everything read, less the intermediates and what externs compute."""
         names = frozenset[str]().union(*(tensors(f.body) for f in (*self.lets, self.result)))
-        return names - {f.target for f in self.lets}
+        names |= {arg for extern in self.externs for arg in extern.args}
+        return names - {f.target for f in self.lets} - {e.tensor for e in self.externs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +168,13 @@ def transposed_vjp(op: OpDef, vjp: Formula, param: Param) -> Term:
 def rules_of(op: OpDef) -> RuleSet:
     """The rule set of an operator; transpose.NotLinear where a written rule is not linear in its (co)tangent."""
     runs = op.runs or op.forward
-    forward = Computation(_needed(op, runs), runs)
+    forward = computation(op, runs)
     if not op.differentiable:
         return RuleSet(op, forward, None, ())
     written = {f.target: f for f in op.vjps}
     jvp = op.jvp
     if jvp is None:
-        if written and (kinked(op) or op.kinks or op.runs):
+        if op.lawful or (written and (kinked(op) or op.kinks or op.runs)):
             rest = tuple(p for p in op.differentiable if p.name not in written)
             parts = [transposed_vjp(op, written[p.name], p) for p in op.differentiable if p.name in written]
             body = add(*parts, *([derived_jvp(op, rest)] if rest else []))
@@ -181,8 +184,8 @@ def rules_of(op: OpDef) -> RuleSet:
     vjps: list[tuple[str, Computation]] = []
     for param in op.differentiable:
         rule = written.get(param.name) or derive_vjp(op, jvp, param)
-        vjps.append((param.name, Computation(_needed(op, rule), rule)))
-    return RuleSet(op, forward, Computation(_needed(op, jvp), jvp), tuple(vjps))
+        vjps.append((param.name, computation(op, rule)))
+    return RuleSet(op, forward, computation(op, jvp), tuple(vjps))
 
 
 def derive_vjp(op: OpDef, jvp: Formula, param: Param) -> Formula:
@@ -231,15 +234,25 @@ def _index_names(param: Param) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _needed(op: OpDef, formula: Formula) -> tuple[Formula, ...]:
-    """The lets that a formula reads, directly or through other lets, in their order."""
+def computation(op: OpDef, formula: Formula) -> Computation:
+    """What computes a formula: the lets and externs that it needs, directly or through others, in their order."""
     wanted = set(tensors(formula.body))
-    chosen: list[Formula] = []
+    lets: list[Formula] = []
+    externs: list[Extern] = []
+
+    def take(tensors_read: frozenset[str]) -> None:
+        for extern in op.externs:
+            if extern.tensor in tensors_read:
+                externs.append(extern)
+                wanted.update(extern.args)
+
+    take(frozenset(wanted))
     for let in reversed(op.lets):
         if let.target in wanted:
-            chosen.append(let)
+            lets.append(let)
             wanted |= tensors(let.body)
-    return tuple(reversed(chosen))
+            take(tensors(let.body))
+    return Computation(tuple(reversed(lets)), formula, tuple(reversed(externs)))
 
 
 def at(formula: Formula, index: tuple[Poly, ...]) -> Term:

@@ -32,6 +32,7 @@ from gradproof.compiler.terms import (
     Size,
     Term,
     Truth,
+    opaque,
 )
 
 Names = Mapping[str, str]
@@ -55,6 +56,15 @@ def show_formula(formula: Formula) -> str:
     """`target[indices] = body`."""
     left = f"{formula.target}[{', '.join(map(_stem, formula.indices))}]"
     return f"{left} = {show(formula.body)}"
+
+
+def show_meaning(op: OpDef) -> str:
+    """What the operator means: its formula, or the extern that computes it, with its laws."""
+    extern = op.extern(opaque(op.forward.target))
+    if extern is None:
+        return show_formula(op.forward)
+    laws = "".join(f"; law {law.text}" for law in op.laws)
+    return f'{op.forward.target} = extern "{extern.kernel}"({", ".join(extern.args)}){laws}'
 
 
 def show_signature(op: OpDef) -> str:

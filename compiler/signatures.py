@@ -62,9 +62,9 @@ def op_signature(stanza: Op) -> StanzaSignature:
     declared = [axis for param in stanza.params for axis in param.axes] + list(stanza.result)
     sizes = frozenset(name for axis in declared for name in _sizes(axis)) - ints
     scope = Scope(sizes | ints, frozenset(a.name for a in attrs if a.kind == "real"), {}, no_function, nothing)
-    params = tuple(Param(p.name, p.kind, _axes(p.axes, scope), p.const) for p in stanza.params)
+    params = tuple(Param(p.name, p.kind, axes_of(p.axes, scope), p.const) for p in stanza.params)
     _check_names(stanza, attrs, params, sizes)
-    output = Param(OUTPUT, stanza.result_kind, _axes(stanza.result, scope))
+    output = Param(OUTPUT, stanza.result_kind, axes_of(stanza.result, scope))
     return StanzaSignature(attrs, params, output, {p.name: p.span for p in stanza.params})
 
 
@@ -79,7 +79,8 @@ def _dotted(pack: str) -> str:
     return f"{pack.rstrip('.')}.."
 
 
-def _axes(declared: tuple[AxisDecl, ...], scope: Scope) -> tuple[Axis, ...]:
+def axes_of(declared: tuple[AxisDecl, ...], scope: Scope) -> tuple[Axis, ...]:
+    """The axes that are written, in a scope that knows their sizes."""
     axes: list[Axis] = []
     for axis in declared:
         if axis.pack is None and axis.extent is not None:

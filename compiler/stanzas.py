@@ -14,7 +14,8 @@ from gradproof.compiler.formulas import (
     real,
 )
 from gradproof.compiler.integral import integral
-from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Axis, Formula, Kink, OpDef, Param
+from gradproof.compiler.laws import WrittenLaw, index_names, law_of
+from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Axis, Extern, Formula, Kink, OpDef, Param
 from gradproof.compiler.ops import Promise as Ensured
 from gradproof.compiler.rewriting import free_symbols, reads_of, tensors
 from gradproof.compiler.scopes import Scope, Tensor, check_depth, check_index, extent_of, parts, unknown, written
@@ -23,12 +24,14 @@ from gradproof.compiler.signatures import (
     LIFTED_INDEX,
     RESERVED,
     StanzaSignature,
+    axes_of,
     fn_signature,
     no_function,
     nothing,
     op_signature,
 )
-from gradproof.compiler.terms import ZERO, And, Cond, Num, Read, RealCmp
+from gradproof.compiler.terms import ZERO, And, Cond, Num, Read, RealCmp, is_opaque, opaque
+from gradproof.grammar import syntax as written_syntax
 from gradproof.grammar.source import Diagnostic, Source, Span
 from gradproof.grammar.syntax import (
     Access,
@@ -86,6 +89,8 @@ class _Stanza:
     runs_written: bool = False
     jvp: Formula | None = None
     vjps: dict[str, Formula] = field(default_factory=dict)
+    externs: list[Extern] = field(default_factory=list)
+    laws: list[WrittenLaw] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         signature = self.signature
@@ -103,6 +108,7 @@ class _Stanza:
         stanza, signature = self.stanza, self.signature
         for clause in stanza.clauses:
             self.take(clause)
+        self.check_laws()
         if self.forward is None:
             advice = f"write what it means: `{OUTPUT} = ...`" if self.lifted else f"write `{OUTPUT}[...] = ...`"
             raise Diagnostic("E-NO-DEFINITION", f"`{stanza.name}` has no definition", stanza.span, advice)
@@ -124,6 +130,8 @@ class _Stanza:
             tuple(self.instead),
             tuple(self.ensures),
             stanza.doc,
+            tuple(self.externs),
+            tuple(law_of(each, self.law_scope()) for each in self.laws),
             text_of(stanza.span),
         )
 
@@ -164,6 +172,15 @@ class _Stanza:
             case Least(cond, span):
                 meant_at = condition(cond, self.quantify([cond], self.rule_scope(OUTPUT)))
                 self.kinks.append(Kink(self.least(meant_at, span), ZERO, span, least=True))
+            case written_syntax.Extern():
+                self.add_extern(clause)
+            case written_syntax.Law(cond, span):
+                self.laws.append(WrittenLaw(cond, None, span))
+            case written_syntax.Adjoint(value, span):
+                if not self.laws or self.laws[-1].adjoint is not None:
+                    advice = "write it below the law whose multiplier it is"
+                    raise Diagnostic("E-LAW", "this adjoint belongs to no law", span, advice)
+                self.laws[-1] = replace(self.laws[-1], adjoint=value)
             case _:
                 raise TypeError(f"not a clause: {clause!r}")
 
@@ -208,14 +225,15 @@ class _Stanza:
         for part in meaning.args if isinstance(meaning, And) else (meaning,):
             self.ensures.append(Ensured(part, table, cond.span))
 
-    def add_let(self, equation: Equation) -> None:
-        name = equation.target
+    def check_let_name(self, name: str, span: Span) -> None:
         known = {*self.scope.tensors, *self.scope.integers, *self.scope.reals, *self.lets, *RESERVED}
         if name in known or name in {TANGENT + p.name for p in self.signature.params}:
-            raise Diagnostic(
-                "E-NAME-CLASH", f"`{name}` already means something here", equation.span, "take another name"
-            )
-        scope = self.rule_scope(OUTPUT, COTANGENT)
+            raise Diagnostic("E-NAME-CLASH", f"`{name}` already means something here", span, "take another name")
+
+    def add_let(self, equation: Equation) -> None:
+        name = equation.target
+        self.check_let_name(name, equation.span)
+        scope = self.rule_scope(OUTPUT, COTANGENT, *self.tangents)
         if self.lifted:
             axes: tuple[Axis, ...] = (Axis(Poly.sym(LIFTED), LIFTED),)
         else:
@@ -223,8 +241,84 @@ class _Stanza:
             extents = [extent_of(n, [equation.body], scope, equation.span) for n in names]
             axes = tuple(Axis(e, str(e) if n.endswith("..") else None) for n, e in zip(names, extents, strict=True))
         self.lets[name] = self.equation(equation, Param(name, "real", axes), scope)
-        read = tensors(self.lets[name].body)
-        self.leans[name] = (read & RESERVED.keys()).union(*(self.leans[n] for n in read & self.leans.keys()))
+        self.lean(name, tensors(self.lets[name].body))
+
+    def lean(self, name: str, read: frozenset[str]) -> None:
+        """Note what an intermediate depends on beside the inputs."""
+        own = read & {*RESERVED, *self.tangents}
+        self.leans[name] = own.union(*(self.leans[n] for n in read & self.leans.keys()))
+
+    @property
+    def tangents(self) -> tuple[str, ...]:
+        """The tangents of the differentiable inputs."""
+        return tuple(TANGENT + p.name for p in self.signature.params if p.differentiable)
+
+    def add_extern(self, clause: written_syntax.Extern) -> None:
+        """`extern y = "kernel"(a)`: the result, or `extern w: [S.., n] = ...`, an intermediate."""
+        if self.lifted:
+            raise Diagnostic("E-EXTERN", "a `fn` has a formula", clause.span, "write an `op`")
+        result = clause.target == OUTPUT
+        if result != (clause.axes is None):
+            advice = f'`extern {OUTPUT} = "..."(a)` is the result, `extern w: [S.., n] = "..."(a)` an intermediate'
+            raise Diagnostic("E-EXTERN", "only the result has axes already", clause.span, advice)
+        scope = self.rule_scope() if result else self.rule_scope(OUTPUT, COTANGENT, *self.tangents)
+        for arg in clause.args:
+            if arg.name not in scope.tensors:
+                raise unknown(arg.name, scope.tensors, arg.span, "tensor")
+            if scope.tensors[arg.name].kind != "real":
+                raise Diagnostic("E-KIND", f"`{arg.name}` is {scope.tensors[arg.name].kind}", arg.span, "give reals")
+            scope.used.add(arg.name)
+        axes = self.signature.output.axes if clause.axes is None else axes_of(clause.axes, self.scope)
+        extents = tuple(axis.extent for axis in axes)
+        names = index_names(axes, {*scope.tensors, *scope.integers, *scope.reals})
+        tensor, args = opaque(clause.target), tuple(a.name for a in clause.args)
+        self.externs.append(Extern(tensor, clause.kernel, args, extents, clause.span))
+        formula = Formula(clause.target, names, extents, Read(tensor, tuple(map(Poly.sym, names))), clause.span)
+        if result:
+            self.define_as(formula)
+        else:
+            self.check_let_name(clause.target, clause.span)
+            self.lets[clause.target] = formula
+            self.lean(clause.target, frozenset(a.name for a in clause.args))
+
+    def define_as(self, formula: Formula) -> None:
+        """The definition, once."""
+        if self.forward is not None:
+            message = f"`{self.stanza.name}` is defined twice"
+            raise Diagnostic("E-DUPLICATE", message, formula.span, "keep one definition")
+        self.forward = formula
+
+    def law_scope(self) -> Scope:
+        """What a law may read: everything."""
+        also = (OUTPUT, COTANGENT, *self.tangents)
+        return self.rule_scope(*also).reading({TANGENT + OUTPUT: _tensor(self.signature.output)})
+
+    def check_laws(self) -> None:
+        """Laws and kinks stand where they can, and what an extern's result needs is written."""
+        if self.laws and not self.externs:
+            advice = "a law is about what an `extern` computes; a formula needs none"
+            raise Diagnostic("E-LAW", "a law without an extern", self.laws[0].span, advice)
+        if not self.externs:
+            return
+        span = self.externs[0].span
+        if not any(e.tensor == opaque(OUTPUT) for e in self.externs):
+            advice = f"what follows from it by a formula is an operator of its own: `extern {OUTPUT} = ...` here"
+            raise Diagnostic("E-EXTERN", "the result is no extern's", span, advice)
+        made = {OUTPUT, TANGENT + OUTPUT}
+        for let in self.lets.values():
+            read = tensors(let.body)
+            if read & made or any(map(is_opaque, read)):
+                made.add(let.target)
+        for law in self.laws:
+            if not _read_by(law.cond) & made:
+                advice = "a law says what an extern computes; what inputs must be is `require` or `where`"
+                raise Diagnostic("E-LAW", "this law reads nothing that an extern computes", law.span, advice)
+        if self.kinks or self.runs is not None:
+            raise Diagnostic("E-EXTERN", "what an extern computes has no `at` and no `runs`", span, "leave them out")
+        missing = [p.name for p in self.signature.params if p.differentiable and p.name not in self.vjps]
+        if missing:
+            advice = "no formula says what the derivative is, so write the rule; the laws prove it"
+            raise Diagnostic("E-EXTERN", f"`vjp {missing[0]}` is not written", span, advice)
 
     def add_definition(self, equation: Equation) -> None:
         if self.forward is not None:
@@ -252,8 +346,7 @@ class _Stanza:
             self.check_differentiable(clause.span)
             target = OUTPUT if equation.target == OUTPUT else TANGENT + OUTPUT
             output = self.expect_output(equation, target)
-            tangents = {TANGENT + p.name: _tensor(p) for p in self.signature.params if p.differentiable}
-            self.jvp = self.equation(equation, output, self.rule_scope(OUTPUT).reading(tangents), OUTPUT)
+            self.jvp = self.equation(equation, output, self.rule_scope(OUTPUT, *self.tangents), OUTPUT)
             return
         param = next((p for p in self.signature.params if p.name == equation.target), None)
         if param is None:
@@ -275,7 +368,8 @@ class _Stanza:
 
     def rule_scope(self, *also: str) -> Scope:
         """What a formula may read that may read the output or the cotangent too: these, and lets that lean on them."""
-        output = {name: _tensor(self.signature.output) for name in also}
+        own = {TANGENT + p.name: p for p in self.signature.params}
+        output = {name: _tensor(own.get(name, self.signature.output)) for name in also}
         lets = {n: Tensor("real", let.extents) for n, let in self.lets.items() if self.leans[n] <= output.keys()}
         return self.scope.reading(output).reading(lets)
 
@@ -374,6 +468,18 @@ class _Stanza:
             if name not in used:
                 message = f"the intermediate `{name}` of `{self.stanza.name}` is never read"
                 self.warn(Diagnostic("W-UNUSED", message, self.lets[name].span, "leave it out"))
+
+
+def _read_by(expr: Expr) -> set[str]:
+    """The tensors that an expression reads."""
+    found: set[str] = set()
+    stack = [expr]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Access):
+            found.add(node.tensor)
+        stack += parts(node)
+    return found
 
 
 def _symbols(axis: Axis) -> frozenset[str]:

@@ -155,6 +155,16 @@ KINDS = ("sum", "prod", "max", "min")
 _fresh = count()
 
 
+def opaque(name: str) -> str:
+    """What terms call the tensor that the extern `name` of a stanza computes: a name that no user can write."""
+    return f"!{name}"
+
+
+def is_opaque(tensor: str) -> bool:
+    """Whether a tensor is an extern's result, of which no formula says what it is."""
+    return tensor.startswith("!")
+
+
 def fresh(stem: str = "r") -> str:
     """A bound index's name that occurs nowhere else (`#` cannot be written by a user)."""
     return f"{stem.split('#')[0]}#{next(_fresh)}"

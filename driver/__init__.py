@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gradproof.pipeline import Compiled, ProofError, compile, verify
     from gradproof.report import Report
     from gradproof.runtime.compiled import CompiledGraph, CompiledScalar
+    from gradproof.runtime.externs import ExternKernel, register_extern
     from gradproof.runtime.inputs import InputError
     from gradproof.runtime.program import Program
 
@@ -24,12 +25,14 @@ _HOMES = {
     "CompiledGraph": "gradproof.runtime.compiled",
     "CompiledScalar": "gradproof.runtime.compiled",
     "Diagnostic": "gradproof.grammar.source",
+    "ExternKernel": "gradproof.runtime.externs",
     "GraphBuilder": "gradproof.builder",
     "InputError": "gradproof.runtime.inputs",
     "Program": "gradproof.runtime.program",
     "ProofError": "gradproof.pipeline",
     "Report": "gradproof.report",
     "compile": "gradproof.pipeline",
+    "register_extern": "gradproof.runtime.externs",
     "verify": "gradproof.pipeline",
 }
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "CompiledGraph",
     "CompiledScalar",
     "Diagnostic",
+    "ExternKernel",
     "GraphBuilder",
     "InputError",
     "Program",
@@ -44,6 +48,7 @@ __all__ = [
     "Report",
     "__version__",
     "compile",
+    "register_extern",
     "verify",
 ]
 

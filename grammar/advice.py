@@ -31,7 +31,7 @@ WORDS = {
     "CONST": "`const`",
 }
 GROUPS: tuple[tuple[set[str], set[str], str], ...] = (
-    ({"NAME", "NUMBER", "LPAR", "MINUS"}, {"PACK", "BINDER", "NOT", "CONST"}, "an expression"),
+    ({"NAME", "NUMBER", "LPAR", "MINUS"}, {"PACK", "BINDER", "NOT", "CONST", "STRING"}, "an expression"),
     ({"USE", "OP"}, {word.upper() for word in ITEM_WORDS}, "an item (`dim`, `fn`, `op`, `graph`, `use`, `infix`)"),
     ({"REQUIRE", "LET"}, {word.upper() for word in CLAUSE_WORDS} | {"NAME", "SEMICOLON"}, "a clause"),
     ({"ASSUME", "RETURN"}, {word.upper() for word in STATEMENT_WORDS} | {"NAME", "SEMICOLON"}, "a statement"),
@@ -67,6 +67,9 @@ MISPLACED = {
     "runs": "`runs` belongs in an operator's braces",
     "vjp": "`vjp` belongs in an operator's braces: `vjp x[i] = ...`",
     "jvp": "`jvp` belongs in an operator's braces: `jvp y[i] = ...`",
+    "extern": '`extern` belongs in an operator\'s braces: `extern y = "linalg.inv"(a)`',
+    "law": "`law` belongs in an operator's braces, with an `extern`",
+    "adjoint": "`adjoint` belongs in an operator's braces, below a `law`",
     "at": "`at` belongs in an operator's braces: `at x = 0: 0`",
     "least": "`least at` belongs in an operator's braces: `least at y = 0`",
     "jump": "`jump at` belongs in an operator's braces: `jump at x = 0: 0`",

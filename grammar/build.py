@@ -367,6 +367,25 @@ def rule(children: Children) -> tree.Rule:
     return tree.Rule(children[0].text, children[1], join(children[0], children[1]))
 
 
+def extern(children: Children) -> tree.Extern:
+    """`extern y = "linalg.inv"(a)` or `extern w: [S.., n] = "linalg.solve"(at, g)`."""
+    axes_ = children[3][0] if len(children) > 5 else None
+    kernel, given = children[-2:]
+    end = given[-1] if given else kernel
+    args = tuple(tree.Name(token.text, token.span) for token in given)
+    return tree.Extern(children[1].text, axes_, _unquoted(kernel), args, join(children[0], end))
+
+
+def law(children: Children) -> tree.Law:
+    """`law a == b`."""
+    return tree.Law(children[1], join(children[0], children[1]))
+
+
+def adjoint(children: Children) -> tree.Adjoint:
+    """`adjoint e`."""
+    return tree.Adjoint(children[1], join(children[0], children[1]))
+
+
 def at(children: Children) -> tree.At:
     """`at x = 0: 0`, `jump at x = 0: 0` or `jump at x = 0`."""
     jump = children[0].type == "JUMP"

@@ -249,6 +249,13 @@ def _clause(clause: tree.Clause) -> list[Part]:
             text = f"least at {_point(cond)}"
         case tree.Instead(said):
             text = f'instead "{said}"'
+        case tree.Extern(target, axes, kernel, args):
+            shape = "" if axes is None else f": [{', '.join(map(_axis, axes))}]"
+            text = f'extern {target}{shape} = "{kernel}"({_list(args)})'
+        case tree.Law(cond):
+            text = f"law {print_expr(cond)}"
+        case tree.Adjoint(value):
+            text = f"adjoint {print_expr(value)}"
     return [(text, clause.span)]
 
 

@@ -281,6 +281,33 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Extern:
+    """`extern y = "linalg.inv"(a)`: a tensor that a kernel computes from whole tensors; `axes` None for the result."""
+
+    target: str
+    axes: tuple[AxisDecl, ...] | None
+    kernel: str
+    args: tuple[Name, ...]
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """`law sum(k) a[i, k] * y[k, j] == select(i == j, 1, 0)`: what holds of a kernel's result, for all indices."""
+
+    cond: Expr
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Adjoint:
+    """`adjoint e`: the multiplier of the law above it, an entry for each of the law's indices."""
+
+    value: Expr
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
 class Instead:
     """`instead "log(x + 1)"`: what to write where the operator is undefined at its inputs."""
 
@@ -310,7 +337,9 @@ class Least:
     span: Span = _span()
 
 
-Clause: TypeAlias = Require | Where | Promise | Define | Let | Runs | Rule | At | Least | Instead
+Clause: TypeAlias = (
+    Require | Where | Promise | Define | Let | Runs | Rule | At | Least | Instead | Extern | Law | Adjoint
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,10 @@ NESTING = 100  # levels of brackets, and of any expression's tree: every later p
 Comment: TypeAlias = tuple[int, int, str]  # line, column, text with its `#`
 
 ITEM_WORDS = frozenset({"use", "dim", "infix", "fn", "op", "graph"})
-CLAUSE_WORDS = frozenset({"require", "where", "ensure", "let", "runs", "vjp", "jvp", "at", "jump", "least", "instead"})
+CLAUSE_WORDS = frozenset(
+    {"require", "where", "ensure", "let", "runs", "vjp", "jvp", "at", "jump", "least", "instead"}
+    | {"extern", "law", "adjoint"}
+)
 STATEMENT_WORDS = frozenset({"assume", "ensure", "return"})
 LOGIC_WORDS = {"and": "SIGN", "or": "SIGN", "not": "NOT"}
 BINDERS = frozenset({"sum", "prod", "max", "min"})

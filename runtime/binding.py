@@ -11,6 +11,7 @@ from gradproof.compiler.dims import Entry, Poly
 from gradproof.compiler.kernels import Operand, Program, Scalar, Step, Use, bare, is_label, label
 from gradproof.compiler.terms import ONE, ZERO, Cond
 from gradproof.runtime.contraction import Call, contract, copying, total
+from gradproof.runtime.externs import run_floats
 from gradproof.runtime.floats import COMPARE, FOLD, IDENTITY, MAPS, Array, Binding, Floats, ufunc
 from gradproof.runtime.scattering import fixed_gather, scatter, scatter_slices
 from gradproof.runtime.views import gathered, integers, view
@@ -98,6 +99,10 @@ class Binder:
                 self.calls.append(partial(np.multiply, out, base, out))
         if exponent < 0:
             self.calls.append(partial(np.divide, np.ones((), out.dtype), result, out))
+
+    def _extern(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
+        given = [self.registers[reg] for reg in step.reads]
+        self.calls.append(lambda: np.copyto(out, run_floats(step.name, given)))
 
     def _select(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
         cond, then, other = (self.operand(o, shape, small=True) for o in step.operands)

@@ -33,10 +33,12 @@ from gradproof.compiler.terms import (
     neg,
     negate,
     num,
+    opaque,
     power,
     select,
     sub,
 )
+from gradproof.runtime.externs import run_exact
 from gradproof.runtime.floats import Array, Binding, constant_truth
 
 FAILURES = (Undefined, Undecided, Irrational)
@@ -248,6 +250,19 @@ class Objects:
         except FAILURES as error:
             return Hole(error)
 
+    def extern(self, kernel: str, args: Sequence[Array], shape: Sequence[int]) -> Array:
+        """What an extern makes of whole arrays; uninterpreted for symbols, holes where it has no result."""
+        if self.name == "symbolic":
+            return uninterpreted(kernel, args, shape)
+        for values in args:
+            for value in values.reshape(-1):
+                if isinstance(value, Hole):
+                    return _filled(shape, value)
+        try:
+            return run_exact(kernel, self.field, args)
+        except FAILURES as error:
+            return _filled(shape, Hole(error))
+
     def check(self, values: Array) -> Array:
         """The result of a run; raises what its first hole says."""
         for value in np.asarray(values, dtype=object).reshape(-1):
@@ -326,6 +341,19 @@ def _booleans(values: Array) -> Array:
 
 def _with_reals(term: Term, binding: Binding) -> Term:
     return replace_reads(term, lambda read: num(binding.reals[read.tensor]))
+
+
+def _filled(shape: Sequence[int], value: Any) -> Array:
+    out = np.empty(tuple(shape), object)
+    for position in np.ndindex(*shape):
+        out[position] = value
+    return out
+
+
+def uninterpreted(kernel: str, args: Sequence[Array], shape: Sequence[int]) -> Array:
+    """An extern's result for symbolic arguments: opaque symbols, the same ones for the same arguments."""
+    given = "; ".join(repr(np.asarray(values, dtype=object).tolist()) for values in args)
+    return symbols(opaque(f"{kernel}({given})"), shape)
 
 
 def symbols(name: str, shape: Sequence[int], kind: str = "real") -> Array:

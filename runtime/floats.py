@@ -15,6 +15,7 @@ from gradproof.compiler.denote import Env, Irrational, Rationals, Undefined, eva
 from gradproof.compiler.functions import FUNCTIONS
 from gradproof.compiler.terms import Cond, Term
 from gradproof.runtime import special
+from gradproof.runtime.externs import run_floats
 from gradproof.runtime.special import lifted
 from numpy.typing import NDArray
 
@@ -91,7 +92,7 @@ class FloatField(Rationals):
 
 
 class Floats:
-    """NumPy's float64 or float32. Undefined is NaN or an infinity, and nothing raises."""
+    """NumPy's float64 or float32. Undefined is NaN or an infinity; only an extern without a result raises."""
 
     exact = False
 
@@ -171,6 +172,10 @@ class Floats:
         if kind in ("max", "min"):
             return FOLD[kind].reduce(values, axis=axes, initial=neutral)
         return FOLD[kind].reduce(values, axis=axes)
+
+    def extern(self, kernel: str, args: Sequence[Array], shape: Sequence[int]) -> Array:
+        """What an extern makes of whole arrays; Undefined where it has no result, which nothing has proved before."""
+        return run_floats(kernel, args) if math.prod(shape) else self.zeros(shape)
 
     def check(self, values: Array) -> Array:
         """The result of a run, fit to be handed out."""

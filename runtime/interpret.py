@@ -99,6 +99,8 @@ class _Run:
             case "reshape":
                 (source,) = step.operands
                 return self.registers[source.reg if isinstance(source, Use) else 0].reshape(shape)
+            case "extern":
+                return scalar.extern(step.name, [self.registers[reg] for reg in step.reads], shape)
             case "ints" | "intcmp":
                 values = integers(step.poly or Poly.of(0), shape, self.ints, self._register)
                 return values if step.op == "ints" else values >= 0 if step.name == ">=" else values == 0

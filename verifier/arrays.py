@@ -130,6 +130,10 @@ class Universe:
             whole = tuple(self.array(values[o.reg]) for o in step.operands if isinstance(o, Use))
             number = self._number((step.name, step.loop, whole), step.axes)
             return Value(step.axes, Use(number, bare(step.rank)), step.kind)
+        if step.op == "extern":
+            given = tuple(Use(self.array(values[reg]), ()) for reg in step.reads)
+            number = self._number(replace(step, operands=given), step.axes)
+            return Value(step.axes, Use(number, bare(step.rank)), step.kind)
         plain = self._plain(step, values)
         if plain is not None:
             new = Step(step.op, step.name, step.kind, step.extents, step.rank, plain)

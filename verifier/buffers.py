@@ -161,7 +161,7 @@ def _form(program: Program, reg: int, step: Step) -> str:
     if not 0 <= step.rank <= len(step.extents):
         return "more axes than labels"
     for operand in step.operands:
-        whole = step.op in ("reshape", "loop")
+        whole = step.op in ("reshape", "extern", "loop")
         problem = _operand(program, reg, operand, len(step.extents), step.op == "read_at", whole)
         if problem:
             return problem
@@ -203,6 +203,8 @@ def _shape(step: Step, kinds: tuple[str, ...]) -> str:
     match step.op:
         case "copy" | "read_at" | "reshape":
             right = len(kinds) == 1 and kinds[0] == step.kind and not step.name
+        case "extern":
+            right = bool(step.name) and all(kind == "real" for kind in kinds) and step.kind == "real"
         case "call":
             known = FUNCTIONS.get(step.name)
             right = known is not None and kinds == ("real",) * known.arity and step.kind == "real"
@@ -229,8 +231,8 @@ def _labels(step: Step) -> str:
             return "a scatter that depends on where it writes"
     elif step.axis is not None:
         return "an axis where none belongs"
-    if step.op == "reshape" and isinstance(step.operands[0], Scalar):
-        return "a reshape of a constant"
+    if step.op in ("reshape", "extern") and any(isinstance(o, Scalar) for o in step.operands):
+        return f"a constant given whole to {step.op}"
     return ""
 
 

@@ -35,6 +35,7 @@ from gradproof.compiler.terms import (
     mul,
     neg,
     negate,
+    opaque,
     power,
     select,
     size,
@@ -59,6 +60,20 @@ class Denotation:
     extents: tuple[Poly, ...]
     body: Term | Cond
     inside: tuple[Cond, ...]
+    externs: tuple[Applied, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A kernel of runtime/externs.py, applied: `tensor` is what the body calls its result.
+
+    Each argument is a formula: indices, extents and the entry there.
+    """
+
+    tensor: str
+    kernel: str
+    extents: tuple[Poly, ...]
+    args: tuple[tuple[tuple[str, ...], tuple[Poly, ...], Term], ...]
 
 
 def denote_kernel(kernel: Kernel, indices: tuple[str, ...] | None = None) -> Denotation:
@@ -71,13 +86,14 @@ def denote_kernel(kernel: Kernel, indices: tuple[str, ...] | None = None) -> Den
     body = work.operand(output.operand, names, ranges)
     if isinstance(body, Poly):
         body = size(body)
-    return Denotation(indices, output.extents, body, tuple(work.inside))
+    return Denotation(indices, output.extents, body, tuple(work.inside), tuple(work.externs.values()))
 
 
 class _Denoter:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.inside: list[Cond] = []
+        self.externs: dict[int, Applied] = {}
         self._memo: dict[tuple[int, tuple[Poly, ...]], Meaning] = {}
 
     def operand(self, operand: Operand, names: dict[str, Poly], ranges: dict[str, Poly]) -> Meaning:
@@ -125,6 +141,8 @@ class _Denoter:
                 return Poly.atom(Entry(given.name, index))
             return BoolRead(given.name, index) if given.kind == "bool" else Read(given.name, index)
         step = self.program.steps[reg - count]
+        if step.op == "extern":
+            return Read(self.extern(reg, step), index)
         # A step is denoted at its own labels, renamed apart, and then read at the index.
         own = [fresh("r") for _ in step.extents]
         names = {f"${k}": Poly.sym(name) for k, name in enumerate(own)}
@@ -136,6 +154,22 @@ class _Denoter:
         if isinstance(body, Poly):
             return body.substitute(place)
         return substitute_cond(body, place) if isinstance(body, Cond) else substitute(body, place)
+
+    def extern(self, reg: int, step: Step) -> str:
+        """What a kernel's result is called, its arguments being denoted whole."""
+        if reg not in self.externs:
+            args = []
+            for operand in step.operands:
+                if not isinstance(operand, Use) or operand.index or operand.padded or operand.reg >= reg:
+                    raise Meaningless("an extern takes whole earlier registers")
+                axes = self.program.axes(operand.reg)
+                own = tuple(fresh("x") for _ in axes)
+                entry = self.register(operand.reg, tuple(map(Poly.sym, own)), dict(zip(own, axes, strict=True)))
+                args.append((own, axes, _term(entry)))
+            if step.rank != len(step.extents):
+                raise Meaningless("an extern has bound labels")
+            self.externs[reg] = Applied(opaque(f"r{reg}"), step.name, step.extents, tuple(args))
+        return self.externs[reg].tensor
 
     def step(self, step: Step, names: dict[str, Poly], own: list[str], ranges: dict[str, Poly]) -> Meaning:
         if step.op == "read_at":

@@ -16,6 +16,7 @@ from gradproof.compiler.ops import COTANGENT, TANGENT, OpDef, Param
 from gradproof.compiler.rewriting import substitute
 from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of, tied, unfolded, without
 from gradproof.compiler.terms import Read, Term, mul, total
+from gradproof.verifier import laws
 from gradproof.verifier.equality import Equal, equal
 from gradproof.verifier.hypotheses import explain
 from gradproof.verifier.kinks import prove_kinks
@@ -42,6 +43,8 @@ def prove_jvp(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
     """JVP: the jvp that runs is the derivative of the meaning."""
     if rules.jvp is None:
         return Proof(True, "structure")
+    if op.lawful:
+        return _tested(op) or laws.prove_jvp(op, rules, timeout)
     body = _at_output(op, rules.jvp.result.indices, unfolded(op, rules.jvp.result.body))  # type: ignore[arg-type]
     exact = _at_entries(op, body, _calculus(op, op.differentiable), timeout)
     if exact.proved or not tied(op):
@@ -53,6 +56,8 @@ def prove_jvp(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
 
 def prove_vjp(op: OpDef, rules: RuleSet, param: Param, timeout: float) -> Proof:
     """VJP of one input: <jvp, g> = <dx, vjp>, for the jvp that runs and for the calculus's derivative."""
+    if op.lawful:
+        return _tested(op) or laws.prove_vjp(op, rules, param, timeout)
     rule = dict(rules.vjps)[param.name].result
     vjp = unfolded(op, rule.body)  # type: ignore[arg-type]
     right = paired(vjp, TANGENT + param.name, rule.indices, extents(param))
@@ -71,6 +76,14 @@ def prove_vjp(op: OpDef, rules: RuleSet, param: Param, timeout: float) -> Proof:
     own = without(unfolded(op, rules.jvp.result.body), others)  # type: ignore[arg-type]
     both = close(op, paired(own, COTANGENT, rules.jvp.result.indices, op.forward.extents), right, timeout)
     return found if both.proved else Proof(False, "", (), "the jvp and the vjp that run disagree at a tie")
+
+
+def _tested(op: OpDef) -> Proof | None:
+    """What is wrong with the laws on samples; None where nothing is."""
+    from gradproof.verifier.law_points import law_check
+
+    problem, _ = law_check(op)
+    return Proof(False, "", (), problem) if problem else None
 
 
 def _calculus(op: OpDef, inputs: tuple[Param, ...]) -> Term:

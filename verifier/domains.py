@@ -82,8 +82,8 @@ def meaning_needs(op: OpDef) -> tuple[Need, ...]:
 @lru_cache(maxsize=4096)
 def derivative_needs(op: OpDef) -> tuple[Need, ...]:
     """What the calculus's derivative needs, beyond what bounds settle."""
-    if not op.differentiable:
-        return ()
+    if not op.differentiable or op.lawful:
+        return ()  # laws need nothing but the extern's having a value
     return _open(op, needs_of(derived_jvp(op), _inside(op), "the derivative"))
 
 

@@ -42,14 +42,17 @@ from gradproof.compiler.terms import (
     add,
     both,
     either,
+    is_opaque,
     mul,
     negate,
     num,
     select,
 )
+from gradproof.runtime.exact import uninterpreted
 from gradproof.verifier.equality import equal
 from gradproof.verifier.points import OneNode, Position, refute
 from gradproof.verifier.ranges import Context
+from gradproof.verifier.shapes import tensor_extents
 from gradproof.verifier.small import Small, small_cases
 from gradproof.verifier.smt import prove_real
 
@@ -151,9 +154,10 @@ class _Work:
         if self.rules.jvp is None:
             return
         outputs = list(np.ndindex(self.small.extents(self.op.output)))
+        # What an extern computes has no formula to differentiate: there the rules rest on JVP and VJP alone.
         slopes = {
             p.name: {o: derivative(self._meaning(o), {p.name: TANGENT + p.name}) for o in outputs}
-            for p in self.op.differentiable
+            for p in (() if self.op.lawful else self.op.differentiable)
         }
 
         def along(at: Position) -> Term:
@@ -182,6 +186,9 @@ class _Work:
         if not first:
             found = refute(self.node, what, at, rule, ties=True)
             return _refuted(found) or Comparison("unknown", reason=f"{where}: it was not shown equal to its rule")
+        claim = Hypothesis(f"the {what} rule of {self.op.name} is right", f"{rests} of {self.op.name}, for all sizes")
+        if self.op.lawful and rests:
+            return Comparison("proved", first, hypotheses=(claim,))
         moved = frozenset(p.name for p in self.op.differentiable) if rests in ("JVP", "VJP") else frozenset[str]()
         second = self._same(self._without_output(rule), meaning(at), moved)
         if second:
@@ -190,7 +197,6 @@ class _Work:
         if found is not None or not rests:
             reason = f"{where}: its rule was not shown equal to the meaning"
             return _refuted(found) or Comparison("unknown", reason=reason)
-        claim = Hypothesis(f"the {what} rule of {self.op.name} is right", f"{rests} of {self.op.name}, for all sizes")
         return Comparison("proved", first, hypotheses=(claim,))
 
     def _same(self, a: Any, b: Any, generic: frozenset[str] = frozenset()) -> str:
@@ -212,13 +218,32 @@ class _Work:
             return rule
         return replace_reads(rule, lambda r: self._meaning(_literal(r)) if r.tensor == OUTPUT else r)
 
+    def _extern(self, tensor: str, real: Callable[[str, Position], Any]) -> Any:
+        """What an extern makes of its arguments: uninterpreted, and the same for the same arguments."""
+        extern, table = self.op.extern(tensor), tensor_extents(self.op)
+        if extern is None:
+            raise ValueError(f"no extern computes {tensor[1:]}")
+        ints = self.small.env(self.op).ints
+        args = []
+        for name in extern.args:
+            arg = np.empty(tuple(e.evaluate(ints) for e in table[name]), object)
+            for at in np.ndindex(arg.shape):
+                arg[at] = real(name, at).term
+            args.append(arg)
+        return uninterpreted(extern.kernel, args, tuple(e.evaluate(ints) for e in extern.extents))
+
     def _reference(self, computation: Computation) -> Reference:
         """The denotation of a rule at an entry; its intermediates are computed where they are read."""
         lets = {f.target: f for f in computation.lets}
         reals, env = self.small.reals, self.small.env(self.op)
         field = Symbols()
+        made: dict[str, Any] = {}
 
         def real(name: str, position: Position) -> Any:
+            if is_opaque(name):
+                if name not in made:
+                    made[name] = self._extern(name, real)
+                return Symbols._Value(made[name][position])
             if name in lets:
                 return value(lets[name], position)
             return field.num(reals[name]) if name in reals else field.real(name, position)

@@ -8,10 +8,11 @@ of reals.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
+from typing import TypeAlias
 
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.terms import (
@@ -32,6 +33,7 @@ from gradproof.compiler.terms import (
     select,
 )
 from gradproof.verifier.bijections import aligned, region
+from gradproof.verifier.contraction import Contraction, contracted
 from gradproof.verifier.forms import (
     Atom,
     Binder,
@@ -62,6 +64,14 @@ class Equal:
     residue: int = 0  # monomials left over
 
 
+Laws: TypeAlias = Callable[[Normalizer], Sequence[Contraction]]
+
+
+def no_laws(_: Normalizer) -> Sequence[Contraction]:
+    """No law besides those of the normal form."""
+    return ()
+
+
 def equal(
     left: Term,
     right: Term,
@@ -69,16 +79,20 @@ def equal(
     facts: Sequence[Cond] = (),
     timeout: float = 10.0,
     generic: frozenset[str] = frozenset(),
+    laws: Laws = no_laws,
 ) -> Equal:
     """Whether left = right at every point where both are defined, for all sizes that the context allows.
 
     `facts` are conditions on reals that hold there (the declared domain, say). Free indices range over
     `context.ranges`. `generic` asks only for points where no condition on entries of these tensors is at a tie.
+    `laws` gives rewritings that hold at all points (contraction.py).
     """
     work = Normalizer(context, generic)
     try:
         form = plus(work.form(left), scaled(work.form(right), -1))
         form = canonical(form)
+        known = laws(work)
+        form = contracted(form, known, work) if known else form
         if not form:
             return Equal(True, "normal form", frozenset(work.trace.cancelled))
         form = _cleared(form, work)

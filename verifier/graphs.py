@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
 from gradproof.compiler.branches import branching
-from gradproof.compiler.claims import Claim, Verdict
+from gradproof.compiler.claims import Claim, Hypothesis, Verdict
 from gradproof.compiler.graph import Graph
+from gradproof.compiler.laws import trusts
 from gradproof.compiler.obligations import own_claims
 from gradproof.verifier import post
 from gradproof.verifier.dense import prove_tape
@@ -47,7 +48,22 @@ def verdicts_of_graph(graph: Graph, options: Options) -> list[Verdict]:
             case "POST":
                 position = len([v for v in found.values() if v.claim.code == "POST"])
                 found[claim.key] = _timed(partial(post.verdict, graph, claim, position, ranges, options))
-    return [found[c.key] for c in claims]
+    return [_leaning(graph, found[c.key]) for c in claims]
+
+
+def _leaning(graph: Graph, verdict: Verdict) -> Verdict:
+    """The verdict with what the graph's externs are trusted for; structure and shapes lean on none of it."""
+    trusted = dict.fromkeys(_trusted(graph))
+    if not trusted or verdict.answer != "proved" or verdict.claim.code in ("WF", "SHAPE", "EDGE"):
+        return verdict
+    return replace(verdict, hypotheses=(*verdict.hypotheses, *trusted))
+
+
+def _trusted(graph: Graph) -> Iterator[Hypothesis]:
+    for op in graph.ops.values():
+        yield from trusts(op)
+    for loop in graph.loops.values():
+        yield from _trusted(loop.body)
 
 
 def _waiting(claim: Claim) -> Verdict:

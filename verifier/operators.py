@@ -8,6 +8,7 @@ from functools import partial
 from time import perf_counter
 
 from gradproof.compiler.claims import Claim, Counterexample, Verdict
+from gradproof.compiler.laws import trusts
 from gradproof.compiler.obligations import claims_of_op
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.rules import RuleSet, rules_of
@@ -59,7 +60,8 @@ def _settle(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Opt
         outcome, found = Proof(False, "", (), "the formula is nested too deeply"), None
     seconds = perf_counter() - started
     if outcome.proved:
-        return Verdict(claim, "proved", outcome.by, ALL_SIZES, seconds, outcome.hypotheses)
+        leaning = trusts(op) if claim.code != "SHAPE" else ()
+        return Verdict(claim, "proved", outcome.by, ALL_SIZES, seconds, (*outcome.hypotheses, *leaning))
     if found is not None:
         scope = ", ".join(f"{k} = {v}" for k, v in found.dims.items()) or ALL_SIZES
         return Verdict(claim, "refuted", "replay", scope, seconds, counterexample=found)
@@ -74,9 +76,11 @@ def _plan(
 
     # Imported here: the search needs NumPy and the kernels, which a proof does not.
     def hunt(name: str, *args: object) -> Counterexample | None:
+        from gradproof.verifier.law_points import LawSearch
         from gradproof.verifier.refute import Search
 
-        found: Counterexample | None = getattr(Search(op, rules, options.search, options.seed), name)(*args)
+        kind = LawSearch if op.lawful else Search
+        found: Counterexample | None = getattr(kind(op, rules, options.search, options.seed), name)(*args)
         return found
 
     match claim.code:

@@ -13,19 +13,22 @@ from functools import lru_cache
 from time import perf_counter
 
 from gradproof.compiler.claims import Claim, Verdict
+from gradproof.compiler.dims import Poly
 from gradproof.compiler.graph import Graph
 from gradproof.compiler.kernels import Kernel
 from gradproof.compiler.lower import kernel_of
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.plan import Mode, Plan, make_plan
+from gradproof.compiler.rewriting import rename_tensors
 from gradproof.compiler.rules import Computation, rules_of
-from gradproof.compiler.terms import Cond, Term, indicator
+from gradproof.compiler.terms import Cond, Read, Term, indicator
 from gradproof.compiler.transpose import inline
 from gradproof.verifier.buffers import check_buffers
-from gradproof.verifier.denotation import Meaningless, denote_kernel
+from gradproof.verifier.denotation import Applied, Meaningless, denote_kernel
 from gradproof.verifier.domains import Need, needs_of, unmet
 from gradproof.verifier.equality import equal
 from gradproof.verifier.setting import setting_of
+from gradproof.verifier.shapes import tensor_extents
 from gradproof.verifier.wiring import check_wiring
 
 __all__ = ["check_buffers", "check_plan", "check_wiring", "denote_kernel", "kernel_problem", "modes_of", "prove_plan"]
@@ -66,20 +69,70 @@ def kernel_problem(op: OpDef, kernel: Kernel, computation: Computation, timeout:
         if isinstance(let.body, Cond):
             return f"the intermediate {let.target} is boolean"
         definitions[let.target] = (let.indices, let.body)
-    if not isinstance(result.body, Cond) and not isinstance(denoted.body, Cond):
-        undefined = _undefined(op, denoted.body, computation, definitions, timeout)
+    names = _externs(op, denoted.externs, computation, definitions, timeout)
+    if isinstance(names, str):
+        return names
+    parts = [(denoted.indices, denoted.extents, denoted.body), *(arg for one in denoted.externs for arg in one.args)]
+    for indices, lengths, body in parts:
+        if isinstance(result.body, Cond) or isinstance(body, Cond):
+            continue
+        ranges = dict(zip(indices, lengths, strict=True))
+        undefined = _undefined(op, rename_tensors(body, names), ranges, computation, definitions, timeout)
         if undefined:
             return f"the kernel may be undefined where its formula is not: {undefined}"
     left, right = (indicator(t) if isinstance(t, Cond) else t for t in (result.body, denoted.body))
+    right = rename_tensors(right, names)
     setting = setting_of(op)
     context = setting.context.with_ranges(dict(zip(result.indices, result.extents, strict=True)))
     outcome = equal(inline(left, definitions), right, context, setting.facts_at(context.ranges), timeout)
     return "" if outcome.proved else outcome.reason or "the kernel is not shown to equal its formula"
 
 
+def _externs(
+    op: OpDef,
+    applied: tuple[Applied, ...],
+    computation: Computation,
+    definitions: dict[str, tuple[tuple[str, ...], Term]],
+    timeout: float,
+) -> dict[str, str] | str:
+    """What the formulas call each extern's result that a kernel computes; or why one of them is none of theirs."""
+    names: dict[str, str] = {}
+    for one in applied:
+        for extern in computation.externs:
+            same = extern.kernel == one.kernel and extern.extents == one.extents and len(extern.args) == len(one.args)
+            if same and all(
+                _same_argument(op, name, arg, definitions, names, timeout)
+                for name, arg in zip(extern.args, one.args, strict=True)
+            ):
+                names[one.tensor] = extern.tensor
+                break
+        else:
+            return f"{one.kernel} is applied to what no formula gives it"
+    return names
+
+
+def _same_argument(
+    op: OpDef,
+    name: str,
+    arg: tuple[tuple[str, ...], tuple[Poly, ...], Term],
+    definitions: dict[str, tuple[tuple[str, ...], Term]],
+    names: dict[str, str],
+    timeout: float,
+) -> bool:
+    indices, lengths, entry = arg
+    if tensor_extents(op).get(name) != lengths:
+        return False
+    wanted = inline(Read(name, tuple(map(Poly.sym, indices))), definitions)
+    setting = setting_of(op)
+    context = setting.context.with_ranges(dict(zip(indices, lengths, strict=True)))
+    facts = setting.facts_at(context.ranges)
+    return equal(wanted, rename_tensors(entry, names), context, facts, timeout).proved
+
+
 def _undefined(
     op: OpDef,
     body: Term,
+    ranges: dict[str, Poly],
     computation: Computation,
     definitions: dict[str, tuple[tuple[str, ...], Term]],
     timeout: float,
@@ -90,8 +143,7 @@ def _undefined(
     for formula in (*computation.lets, computation.result):
         inside = context.with_ranges(dict(zip(formula.indices, formula.extents, strict=True)))
         given += needs_of(inline(formula.body, definitions), inside, "the formula")  # type: ignore[arg-type]
-    result = computation.result
-    needs = needs_of(body, context.with_ranges(dict(zip(result.indices, result.extents, strict=True))), "the kernel")
+    needs = needs_of(body, context.with_ranges(ranges), "the kernel")
     return "; ".join(map(str, unmet(op, needs, given, timeout)))
 
 

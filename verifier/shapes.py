@@ -66,7 +66,11 @@ def formulas_of(op: OpDef, rules: RuleSet) -> list[tuple[str, Formula]]:
         for formula in (*computation.lets, computation.result):
             found.setdefault(id(formula), (f"vjp {name}" if name not in ("forward", "jvp") else name, formula))
     found.setdefault(id(op.forward), ("the meaning", op.forward))
-    return list(found.values())
+    for let in op.lets if op.laws else ():
+        found.setdefault(id(let), (f"let {let.target}", let))
+    laws = [(law, body) for law in op.laws for body in (law.left, law.right, law.adjoint) if body is not None]
+    of_laws = [(f"law {law.text}", Formula(OUTPUT, law.indices, law.extents, body, law.span)) for law, body in laws]
+    return [*found.values(), *of_laws]
 
 
 def tensor_extents(op: OpDef) -> dict[str, tuple[Poly, ...]]:
@@ -75,7 +79,8 @@ def tensor_extents(op: OpDef) -> dict[str, tuple[Poly, ...]]:
     table: dict[str, tuple[Poly, ...]] = dict.fromkeys(op.real_attrs, ())
     for param in op.params:
         table[param.name] = table[TANGENT + param.name] = extents(param)
-    table |= {OUTPUT: out, COTANGENT: out}
+    table |= {OUTPUT: out, COTANGENT: out, TANGENT + OUTPUT: out}
+    table |= {extern.tensor: extern.extents for extern in op.externs}
     return table | {let.target: let.extents for let in op.lets}
 
 

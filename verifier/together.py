@@ -30,8 +30,8 @@ def entry_of(graph: Graph, node: Node, index: tuple[Poly, ...]) -> Term | None:
     """One entry of a real node's value as a term over its arguments."""
     op = graph.ops[node.op]
     names = _positions(graph, node, index)
-    if names is None or isinstance(op.forward.body, Cond):
-        return None
+    if names is None or isinstance(op.forward.body, Cond) or op.externs:
+        return None  # what an extern computes stays a value of its own
     return substitute(Instance.of(graph, node).term(meaning_of(op)), names)
 
 

@@ -101,6 +101,13 @@ def sizes_of(op: OpDef, limit: int = 24) -> Iterator[Sizes]:
     yield from empty[:2]
 
 
+def smallest(op: OpDef) -> Iterator[Sizes]:
+    """All sizes 0, where the requirements allow it."""
+    found = _sizes(op, (*[1] * len(op.int_attrs), *[0] * len(op.sizes)))
+    if found is not None:
+        yield found
+
+
 def _choices(attrs: int, dims: int) -> list[tuple[int, ...]]:
     """Values for the attributes and the dims: all of them, or a sample."""
     options = [ATTRIBUTES] * attrs + [LENGTHS] * dims

@@ -66,6 +66,7 @@ def _obligation(verdict: Verdict) -> dict[str, Any]:
         "by": f"{verdict.by}: {verdict.reason}" if verdict.answer == "unknown" else verdict.by,
         "scope": verdict.scope,
         "hypotheses": [str(hypothesis) for hypothesis in verdict.hypotheses],
+        "trusts": list(verdict.trusts),
         "seconds": round(verdict.seconds, 6),
         "advice": list(verdict.advice),
         "counterexample": None if verdict.counterexample is None else _counterexample(verdict.counterexample),

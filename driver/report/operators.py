@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gradproof.compiler.laws import trusts
 from gradproof.compiler.library import base_name, prelude
 from gradproof.compiler.ops import Attr, Formula, OpDef, Param
 from gradproof.compiler.rules import rules_of
-from gradproof.compiler.show import number, show, show_formula, show_signature
+from gradproof.compiler.show import number, show, show_formula, show_meaning, show_signature
 
 NOT_RUN = "not run"
 
@@ -63,6 +64,7 @@ def _page(entry: Entry) -> str:
     for kind, target, text, written in _rules(op):
         lines.append(f"  {kind} {'as written' if written else 'derived'}: {target} = {text}")
     codes = f": {' '.join(entry.codes)}" if entry.codes else ""
+    lines += [f"  leans on {hypothesis}" for hypothesis in trusts(op)]
     return "\n".join([*lines, f"  {entry.status}{codes}"])
 
 
@@ -101,7 +103,7 @@ def _data(entry: Entry) -> dict[str, Any]:
             for p in op.params
         ],
         "output": {"kind": op.output.kind, "axes": _axes(op.output)},
-        "formula": show_formula(op.forward),
+        "formula": show_meaning(op),
         "runs": None if op.runs is None else show_formula(op.runs),
         "rules": [
             {"kind": kind, "target": target, "formula": text, "written": written}
@@ -109,6 +111,7 @@ def _data(entry: Entry) -> dict[str, Any]:
         ],
         "requires": [show(cond) for cond in op.requires],
         "domain": [show(cond) for cond in op.domain],
+        "trusts": [str(hypothesis) for hypothesis in trusts(op)],
         "status": entry.status,
         "codes": list(entry.codes),
     }

@@ -81,11 +81,19 @@ def _subject(subject: Subject) -> Iterator[str]:
     if not subject.own and all(v.answer == "proved" for v in subject.verdicts):
         head = f"{subject.kind} {subject.name}"
         yield f"  {head:20} {_row(subject.verdicts, ' '.join(counted.values()), 34)}  {_all('scope', subject.verdicts)}"
+        yield from _trusts(subject)
         return
     yield f"  {subject.kind} {subject.name}"
     for code, group in groups.items():
         how = "; ".join(filter(None, (_all("scope", group), _all("by", group))))
         yield f"    {_row(group, counted[code], 10)}  {how}"
+    yield from _trusts(subject)
+
+
+def _trusts(subject: Subject) -> Iterator[str]:
+    """What the proofs lean on that is not proved: externs and their laws."""
+    for text in dict.fromkeys(text for verdict in subject.verdicts for text in verdict.trusts):
+        yield f"    leans on {text}"
 
 
 def _row(verdicts: Sequence[Verdict], label: str, width: int) -> str:

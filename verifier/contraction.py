@@ -1,0 +1,154 @@
+"""Rewriting by a law: a sum over an index of a product that a law knows becomes what the law says. [trusted kernel]
+
+A law `sum(k < n) t[i, k] * u[k, j] == e(i, j)`, for all i and j below their extents, replaces such a sum inside a
+monomial only where
+
+- k runs over exactly the law's range: the same extent, and the same guards on k, no more and no fewer;
+- k is in no other factor and in no other index's extent, and every factor that has it is a plain read to the power 1;
+- what stands for i and j is in their ranges for sure: an index bound in the monomial, or free in the context, with
+  exactly that extent.
+
+What the law says is then put in with its own bound indices renamed apart. Nothing else is rewritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import permutations
+
+from gradproof.compiler.dims import Poly
+from gradproof.verifier.forms import (
+    Atom,
+    Binder,
+    Factors,
+    Form,
+    Guard,
+    Monomial,
+    Number,
+    TooLarge,
+    accumulate,
+    oriented,
+    scaled,
+)
+from gradproof.verifier.naming import apart, canonical
+from gradproof.verifier.normal import Normalizer
+
+ROUNDS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """A law as a rewriting: the sum over `binder`, under `guards`, of the product of `factors` is `result`.
+
+    `free` gives the extent of each index for all of which the law holds; no other name in it is an index.
+    """
+
+    free: tuple[tuple[str, Poly], ...]
+    binder: Binder
+    guards: frozenset[Guard]
+    factors: tuple[Atom, ...]
+    result: tuple[tuple[Monomial, Number], ...]
+
+
+def contraction(left: Form, right: Form, free: Mapping[str, Poly]) -> Contraction | None:
+    """The rewriting from left to right; None where the left side is no single sum of a product of plain reads."""
+    if len(left) != 1:
+        return None
+    ((monomial, coefficient),) = left.items()
+    if len(monomial.binders) != 1 or not monomial.factors:
+        return None
+    binder = monomial.binders[0]
+    named = {binder[0], *free}
+    for one, exponent in monomial.factors:
+        if one.kind != "read" or exponent != 1 or any(p.as_symbol not in named for p in one.parts[1]):
+            return None
+    bound = {p.as_symbol for one, _ in monomial.factors for p in one.parts[1]}
+    every = all(binder[0] in one.symbols for one, _ in monomial.factors)
+    if bound != named or not every or any(binder[0] not in p.symbols for _, p in monomial.guards):
+        return None
+    result = scaled(right, 1 / Fraction(coefficient))
+    factors = tuple(one for one, _ in monomial.factors)
+    return Contraction(tuple(free.items()), binder, monomial.guards, factors, tuple(result.items()))
+
+
+def contracted(form: Form, laws: Sequence[Contraction], work: Normalizer) -> Form:
+    """The form with every sum that a law knows replaced, until none is left; TooLarge after too many rounds."""
+    form = canonical(form)
+    for _ in range(ROUNDS):
+        changed = _once(form, laws, work)
+        if changed is None:
+            return form
+        form = canonical(changed)
+    raise TooLarge("the laws rewrite each other without end")
+
+
+def _once(form: Form, laws: Sequence[Contraction], work: Normalizer) -> Form | None:
+    out: Form = {}
+    changed = False
+    for monomial, coefficient in form.items():
+        found = next(_rewritten(monomial, laws, work), None)
+        changed = changed or found is not None
+        accumulate(out, {monomial: 1} if found is None else found, coefficient)
+    return out if changed else None
+
+
+def _rewritten(monomial: Monomial, laws: Sequence[Contraction], work: Normalizer) -> Iterator[Form]:
+    for law in laws:
+        for var, extent in monomial.binders:
+            if extent == law.binder[1] and not any(var in e.symbols for _, e in monomial.binders):
+                yield from _at(monomial, var, law, work)
+
+
+def _at(monomial: Monomial, var: str, law: Contraction, work: Normalizer) -> Iterator[Form]:
+    """The monomial with its sum over `var` replaced, where it is the law's."""
+    own = [(one, exponent) for one, exponent in monomial.factors if var in one.symbols]
+    if len(own) != len(law.factors) or any(one.kind != "read" or exponent != 1 for one, exponent in own):
+        return
+    guards = frozenset(g for g in monomial.guards if var in g[1].symbols)
+    for order in permutations([one for one, _ in own]):
+        places = _matched(law, order, var)
+        if places is None or not _in_range(places, law, monomial, work):
+            continue
+        mapping = {**places, law.binder[0]: Poly.sym(var)}
+        if guards != frozenset((rel, oriented(rel, p.substitute(mapping))) for rel, p in law.guards):
+            continue
+        rest = tuple(f for f in monomial.factors if f not in own)
+        binders = tuple(b for b in monomial.binders if b[0] != var)
+        yield _joined(Monomial(binders, monomial.guards - guards, _sorted(rest)), places, law, work)
+
+
+def _sorted(factors: Factors) -> Factors:
+    return tuple(sorted(factors, key=lambda f: f[0].id))
+
+
+def _joined(rest: Monomial, places: Mapping[str, Poly], law: Contraction, work: Normalizer) -> Form:
+    # First names that nothing has, then the places: a law's own names must not be taken for the monomial's.
+    said = apart(dict(law.result))
+    return work.times({rest: 1}, work.substitute(said, places))
+
+
+def _matched(law: Contraction, reads: Sequence[Atom], var: str) -> dict[str, Poly] | None:
+    """What stands for each of the law's free indices, where the reads are its factors in this order."""
+    places: dict[str, Poly] = {}
+    for pattern, read in zip(law.factors, reads, strict=True):
+        if pattern.parts[0] != read.parts[0] or len(pattern.parts[1]) != len(read.parts[1]):
+            return None
+        for wanted, given in zip(pattern.parts[1], read.parts[1], strict=True):
+            name = wanted.as_symbol
+            if name == law.binder[0]:
+                if given.as_symbol != var:
+                    return None
+            elif var in given.symbols or places.setdefault(name, given) != given:
+                return None
+    return places
+
+
+def _in_range(places: Mapping[str, Poly], law: Contraction, monomial: Monomial, work: Normalizer) -> bool:
+    bound = dict(monomial.binders)
+    for name, extent in law.free:
+        own = places[name].as_symbol
+        if own is None or (bound[own] if own in bound else work.context.ranges.get(own)) != extent:
+            return False
+    return True
