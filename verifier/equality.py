@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import product
 from typing import TypeAlias
 
-from gradproof.compiler.dims import Poly
+from gradproof.compiler.dims import Max, Min, Poly
 from gradproof.compiler.terms import (
     TRUE,
     ZERO,
@@ -35,6 +35,7 @@ from gradproof.compiler.terms import (
 from gradproof.verifier.bijections import aligned, region
 from gradproof.verifier.contraction import Contraction, contracted
 from gradproof.verifier.forms import (
+    LIMIT,
     Atom,
     Binder,
     Form,
@@ -49,6 +50,7 @@ from gradproof.verifier.forms import (
 )
 from gradproof.verifier.naming import canonical, thaw
 from gradproof.verifier.normal import Normalizer
+from gradproof.verifier.quotients import FEW, Choosing, quotients, quotients_in
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.vanishing import vanishes
 
@@ -95,7 +97,8 @@ def equal(
         form = contracted(form, known, work) if known else form
         if not form:
             return Equal(True, "normal form", frozenset(work.trace.cancelled))
-        form = _cleared(form, work)
+        form = _added_up(form, work)
+        form = _cleared(form, work) if form else form
         if not form:
             return Equal(True, "normal form", frozenset(work.trace.cancelled))
         form = _same_regions(form, work, timeout)
@@ -107,6 +110,58 @@ def equal(
     except TooLarge as error:
         return Equal(False, "", frozenset(), f"the normal form is too large: {error}")
     return Equal(False, "", frozenset(), f"{len(form)} terms of the difference remain", len(form))
+
+
+def _added_up(form: Form, work: Normalizer) -> Form:
+    """The form with every sum over a few indices added up one by one, and every minimum of indices as its two cases."""
+    pending = list(form.items())
+    out: Form = {}
+    for _ in range(LIMIT):
+        if not pending:
+            break
+        monomial, coefficient = pending.pop()
+        parts = _few(monomial, work) or _sides(monomial, work)
+        if parts is None:
+            accumulate(out, {monomial: coefficient})
+        else:
+            pending += [(m, c * coefficient) for m, c in parts.items()]
+    for monomial, coefficient in pending:
+        accumulate(out, {monomial: coefficient})
+    return canonical(out)
+
+
+def _few(monomial: Monomial, work: Normalizer) -> Form | None:
+    for var, extent in monomial.binders:
+        if extent.constant is not None and extent.constant <= FEW:
+            inside = Monomial(tuple(b for b in monomial.binders if b[0] != var), monomial.guards, monomial.factors)
+            return plus(*(work.substitute_monomial(inside, {var: Poly.of(k)}) for k in range(extent.constant)))
+    return None
+
+
+def _sides(monomial: Monomial, work: Normalizer) -> Form | None:
+    """min(a, b) is a where a <= b, and b where b < a; max(a, b) is a where b <= a, and b where a < b."""
+    places = [(quotients_in(atom), atom.symbols) for atom, _ in monomial.factors]
+    places += [(quotients(p), p.symbols) for _, p in monomial.guards]
+    places += [(quotients(e), e.symbols) for _, e in monomial.binders]
+    found = {one for ones, names in places for one in ones if Poly.atom(one).symbols <= names}
+    for one in sorted(found, key=str):
+        if not isinstance(one, Min | Max) or quotients(one.a) | quotients(one.b):
+            continue
+        # Where both are the same, the side that moves is taken: x[i] rather than x[0].
+        bound = {v for v, _ in (*monomial.binders, *work.context.ranges.items())}
+        first, second = sorted((one.a, one.b), key=lambda side: -len(side.symbols & bound))
+        above = second - first if isinstance(one, Min) else first - second
+        return plus(
+            _chosen(monomial, Choosing(one, first), (">=", above), work),
+            _chosen(monomial, Choosing(one, second), (">=", -above - 1), work),
+        )
+    return None
+
+
+def _chosen(monomial: Monomial, change: Choosing, guard: Guard, work: Normalizer) -> Form:
+    binders = [(v, change.moved(e)) for v, e in monomial.binders]
+    guards = {guard, *((rel, change.moved(p)) for rel, p in monomial.guards)}
+    return work.changed(binders, guards, [*monomial.factors], change)
 
 
 # Denominators that are sums --------------------------------------------------------------------------------------

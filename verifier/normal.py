@@ -593,9 +593,9 @@ class Normalizer:
         mapping = {var: value}
         binders = [(v, e.substitute(mapping)) for v, e in binders]
         guards = {(rel, oriented(rel, p.substitute(mapping))) for rel, p in guards}
-        return self._changed(binders, guards, factors, mapping)
+        return self.changed(binders, guards, factors, mapping)
 
-    def _changed(
+    def changed(
         self, binders: list[Binder], guards: set[Guard], factors: list[tuple[Atom, Number]], change: Change
     ) -> Form:
         """The sum with its factors changed; the binders and guards are so already."""
@@ -608,11 +608,11 @@ class Normalizer:
     def _settle(self, binders: list[Binder], guards: set[Guard], factors: list[tuple[Atom, Number]]) -> Form | None:
         """The sum with every quotient inside its factors in canonical form; None where they are."""
         dims = frozenset[Any]().union(*(quotients_in(one) for one, _ in factors))
-        inside = self.context.with_ranges(dict(binders))
+        inside = self.context.with_ranges(dict(binders)).with_facts(IntCmp(rel, p) for rel, p in guards)
         if all(settled(Poly.atom(dim), inside) == Poly.atom(dim) for dim in dims):
             return None
         change = Settling(inside, frozenset(n for dim in dims for n in Poly.atom(dim).symbols))
-        return self._changed(binders, guards, factors, change)
+        return self.changed(binders, guards, factors, change)
 
     def _settled(self, binders: list[Binder], guards: set[Guard]) -> set[Guard]:
         if not any(quotients(p) for _, p in guards):

@@ -14,7 +14,8 @@ What is not shown to hold is not used: the quotient then stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -47,59 +48,97 @@ def quotients_in(one: Atom) -> frozenset[Dim]:
     return one.quotients
 
 
+@dataclass(frozen=True, slots=True)
 class Settling:
     """`//` and `%` brought into the canonical form, as a change to polynomials like a substitution; see `moved`."""
 
-    def __init__(self, context: Context, names: frozenset[str]) -> None:
-        self.context, self._names = context, names
+    context: Context
+    names: frozenset[str]  # the symbols whose expressions may change
 
     def keys(self) -> frozenset[str]:
         """The symbols whose expressions may change."""
-        return self._names
+        return self.names
+
+    def moved(self, poly: Poly) -> Poly:
+        """An integer expression, settled."""
+        return settled(poly, self.context)
 
 
-Change = Mapping[str, Poly] | Settling
+@dataclass(frozen=True, slots=True)
+class Choosing:
+    """A minimum or a maximum replaced by one of its sides."""
+
+    one: Dim
+    value: Poly
+
+    def keys(self) -> frozenset[str]:
+        """The symbols whose expressions may change."""
+        return Poly.atom(self.one).symbols
+
+    def moved(self, poly: Poly) -> Poly:
+        """An integer expression with the side in the place of the minimum or maximum."""
+        if self.one not in quotients(poly):
+            return poly
+        return _rebuilt(poly, lambda one: self.value if one == self.one else _inside(one, self.moved))
+
+
+Change = Mapping[str, Poly] | Settling | Choosing
 
 
 def moved(poly: Poly, change: Change) -> Poly:
-    """An integer expression after a substitution, or settled."""
-    return settled(poly, change.context) if isinstance(change, Settling) else poly.substitute(change)
+    """An integer expression after a substitution, settled, or with a choice made."""
+    return change.moved(poly) if isinstance(change, Settling | Choosing) else poly.substitute(change)
 
 
 def settled(poly: Poly, context: Context) -> Poly:
     """The same integer, wherever `context` holds, with its quotients in canonical form."""
-    return _rebuilt(poly, context) if quotients(poly) else poly
+    return _rebuilt(poly, lambda one: _settled(one, context)) if quotients(poly) else poly
 
 
-def _rebuilt(poly: Poly, context: Context) -> Poly:
+def _rebuilt(poly: Poly, change: Callable[[Dim], Poly]) -> Poly:
     out = Poly.of(0)
     for monomial, coefficient in poly.terms:
         product = Poly.of(coefficient)
         for one, exponent in monomial:
-            value = _atom(one, context)
+            value = change(one)
             for _ in range(exponent):
                 product = product * value
         out = out + product
     return out
 
 
-def _atom(one: Dim, context: Context) -> Poly:
+def _inside(one: Dim, change: Callable[[Poly], Poly]) -> Poly:
     match one:
         case FloorDiv(a, b):
-            return quotient(settled(a, context), settled(b, context), context)
+            return change(a) // change(b)
         case Mod(a, b):
-            a, b = settled(a, context), settled(b, context)
-            if not context.positive(b):
-                return a % b
-            return a - b * quotient(a, b, context)
+            return change(a) % change(b)
         case Min(a, b):
-            return settled(a, context).minimum(settled(b, context))
+            return change(a).minimum(change(b))
         case Max(a, b):
-            return settled(a, context).maximum(settled(b, context))
+            return change(a).maximum(change(b))
         case Entry(tensor, index):
-            return Poly.atom(Entry(tensor, tuple(settled(p, context) for p in index)))
+            return Poly.atom(Entry(tensor, tuple(map(change, index))))
         case _:
             return Poly.atom(one)
+
+
+def _settled(one: Dim, context: Context) -> Poly:
+    def change(poly: Poly) -> Poly:
+        return settled(poly, context)
+
+    match one:
+        case FloorDiv(a, b):
+            return quotient(change(a), change(b), context)
+        case Mod(a, b) if context.positive(change(b)):
+            return change(a) - change(b) * quotient(change(a), change(b), context)
+        case Min(a, b) | Max(a, b):
+            low, high = change(a), change(b)
+            if context.nonnegative(low - high):
+                low, high = high, low
+            if context.nonnegative(high - low):
+                return low if isinstance(one, Min) else high
+    return _inside(one, change)
 
 
 def quotient(num: Poly, den: Poly, context: Context) -> Poly:

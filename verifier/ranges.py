@@ -25,6 +25,10 @@ class Context:
         """This context inside binders (an index that exists is below its extent)."""
         return Context(self.lower, {**self.ranges, **more}, self.facts) if more else self
 
+    def with_facts(self, more: Iterable[Cond]) -> Context:
+        """This context where more conditions hold."""
+        return Context(self.lower, self.ranges, (*self.facts, *more))
+
     def nonnegative(self, poly: Poly, extra: Iterable[Poly] = ()) -> bool:
         """Whether poly >= 0 for sure; False means only that this quick test can't say.
 
