@@ -48,7 +48,6 @@ ROWS = [
         lambda x: x.unflatten(0, (2, len(x) // 2)),
     ),
     Peer("swapaxes(x, i=0, j=2)", "x: [A, B, C, D]", "[C, B, A, D]", lambda x: x.swapaxes(0, 2)),
-    Peer("masked_fill(x, c, value=5/2)", "x: [A, B], c: bool[A, B]", AB, lambda x, c: x.masked_fill(c, 2.5)),
     Peer("pad(x, before=1, after=2, axis=0, value=3)", X, "[A + 3, B]", lambda x: F.pad(x, (0, 0, 1, 2), value=3.0)),
     Peer("pad1d(x, left=1, right=2)", X, "[A, B + 3]", lambda x: F.pad(x, (1, 2))),
     Peer("pad2d(x, left=1, right=2, top=0, bottom=3)", X, "[A + 3, B + 3]", lambda x: F.pad(x, (1, 2, 0, 3))),
