@@ -155,9 +155,6 @@ def _sizes(
         want, have = types[name], value.type
         shape = have.shape
         if given.roles[name] == "sequence":
-            if not shape:
-                message = f"`{name}` is walked step by step, and {describe(value)} has no axes"
-                raise Diagnostic("E-SCAN", message, span, "what is the same at every step goes by name: `w=w`")
             draft.claim(length, shape[0], f"length of the sequence {name} of {definition.name}", span)
             shape = shape[1:]
         if want.dtype != have.dtype or len(want.shape) != len(shape):
@@ -171,7 +168,12 @@ def _sizes(
 
 
 def _length(draft: Draft, expr: Apply, given: _Given) -> Poly:
-    walked = [v.type.shape[0] for n, v in given.values.items() if given.roles[n] == "sequence" and v.type.shape]
+    sequences = {name: value for name, value in given.values.items() if given.roles[name] == "sequence"}
+    for name, value in sequences.items():
+        if not value.type.shape:
+            message = f"`{name}` is walked step by step, and {describe(value)} has no axes"
+            raise Diagnostic("E-SCAN", message, expr.span, "what is the same at every step goes by name: `w=w`")
+    walked = [value.type.shape[0] for value in sequences.values()]
     said = given.length
     if isinstance(said, Fraction) and said.denominator == 1 and said >= 0:
         said = Poly.of(int(said))
