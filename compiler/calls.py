@@ -14,7 +14,7 @@ from gradproof.compiler.broadcast import Step, plan_broadcast, widen
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.draft import Draft, Operand, Value
 from gradproof.compiler.graph import AttrValue, TensorType
-from gradproof.compiler.library import base_name, signature
+from gradproof.compiler.library import base_name, prelude, signature
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.scopes import unknown
 from gradproof.compiler.unify import Binding, Mismatch, Shape, Signature, bind, environment, exact_quotient, solved
@@ -34,7 +34,18 @@ class _Fit:
 
 def call(draft: Draft, name: str, args: Sequence[Operand], kwargs: Mapping[str, Operand], span: Span) -> Value:
     """Apply the operator that a call means; Diagnostic where there is none, or where it does not fit."""
-    candidates = draft.library.overloads.get(name)
+    return _chosen(draft, name, draft.library.overloads.get(name, ()), args, kwargs, span)
+
+
+def _chosen(
+    draft: Draft,
+    name: str,
+    candidates: Sequence[OpDef],
+    args: Sequence[Operand],
+    kwargs: Mapping[str, Operand],
+    span: Span,
+) -> Value:
+    """Apply the one among the candidates that fits."""
     if not candidates:
         raise unknown(name, draft.library.overloads, span, "operator or graph")
     exact = [op for op in candidates if len(op.params) == len(args)]
@@ -46,7 +57,30 @@ def call(draft: Draft, name: str, args: Sequence[Operand], kwargs: Mapping[str, 
                 return _apply(draft, _fit(draft, op, args, kwargs), broadcasting, span)
             except Mismatch as reason:
                 reasons.append((op, str(reason)))
+    for op in candidates:
+        if len(args) < len(op.params) and all(p.default is not None for p in op.params[len(args) :]):
+            try:
+                fit = _fit(draft, op, args, kwargs)
+            except Mismatch as reason:
+                reasons.append((op, str(reason)))
+                continue
+            return applied(draft, op, _completed(draft, fit, span), kwargs, span)
     raise _no_fit(name, candidates, args, reasons, span)
+
+
+def _completed(draft: Draft, fit: _Fit, span: Span) -> list[Operand]:
+    """The arguments with those that the call leaves out; the prelude's operators mean the prelude's by their names."""
+    op = fit.signature.op
+    home = prelude() if prelude().ops.get(op.name) is op else draft.library
+    given: dict[str, Operand] = {p.name: lift(draft, v, span) for p, v in zip(op.params, fit.inputs, strict=False)}
+    for param in op.params[len(given) :]:
+        default = param.default
+        if default is None:
+            raise TypeError("only inputs with defaults are left out")
+        attrs = {n: fit.attrs[v] if isinstance(v, str) else v for n, v in default.kwargs}
+        made = [given[name] for name in default.args]
+        given[param.name] = _chosen(draft, default.op, home.overloads.get(default.op, ()), made, attrs, span)
+    return list(given.values())
 
 
 def applied(draft: Draft, op: OpDef, args: Sequence[Operand], kwargs: Mapping[str, Operand], span: Span) -> Value:

@@ -42,6 +42,18 @@ class Attr:
 
 
 @dataclass(frozen=True, slots=True)
+class Default:
+    """The call of an operator that makes an input where a graph leaves it out.
+
+    `args` are inputs before it, the values of `kwargs` numbers or names of integer attributes.
+    """
+
+    op: str
+    args: tuple[str, ...]
+    kwargs: tuple[tuple[str, Fraction | str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Param:
     """An input of an operator. Only real inputs that are not `const` are differentiated."""
 
@@ -49,6 +61,7 @@ class Param:
     kind: str  # "real", "int" or "bool"
     axes: tuple[Axis, ...]
     const: bool = False
+    default: Default | None = None
 
     @property
     def differentiable(self) -> bool:

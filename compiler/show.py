@@ -70,9 +70,16 @@ def show_meaning(op: OpDef) -> str:
 def show_signature(op: OpDef) -> str:
     """`softmax(x: [S.., n]) -> [S.., n]`, with the attributes."""
     attrs = ", ".join(_attr(a.name, a.kind, a.default) for a in op.attrs)
-    params = ", ".join(f"{'const ' if p.const else ''}{p.name}: {_type(p)}" for p in op.params)
+    params = ", ".join(f"{'const ' if p.const else ''}{p.name}: {_type(p)}{_default(p)}" for p in op.params)
     base = op.name.split("[")[0].split("(")[0]
     return f"{base}{f'[{attrs}]' if attrs else ''}({params}) -> {_type(op.output)}"
+
+
+def _default(param: Param) -> str:
+    if param.default is None:
+        return ""
+    given = [*param.default.args, *(f"{n}={v if isinstance(v, str) else number(v)}" for n, v in param.default.kwargs)]
+    return f" = {param.default.op}({', '.join(given)})"
 
 
 def _attr(name: str, kind: str, default: Fraction | None) -> str:

@@ -9,13 +9,14 @@ from fractions import Fraction
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.formulas import constant
 from gradproof.compiler.integers import integer
-from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Attr, Axis, OpDef, Param
+from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Attr, Axis, Default, OpDef, Param
 from gradproof.compiler.scopes import Scope, check_depth, names_in
 from gradproof.grammar.source import Diagnostic, Span
 from gradproof.grammar.syntax import (
     AttrDecl,
     AxisDecl,
     Fn,
+    Name,
     Op,
 )
 
@@ -62,10 +63,36 @@ def op_signature(stanza: Op) -> StanzaSignature:
     declared = [axis for param in stanza.params for axis in param.axes] + list(stanza.result)
     sizes = frozenset(name for axis in declared for name in _sizes(axis)) - ints
     scope = Scope(sizes | ints, frozenset(a.name for a in attrs if a.kind == "real"), {}, no_function, nothing)
-    params = tuple(Param(p.name, p.kind, axes_of(p.axes, scope), p.const) for p in stanza.params)
+    defaults = _defaults(stanza, ints)
+    params = tuple(
+        Param(p.name, p.kind, axes_of(p.axes, scope), p.const, default)
+        for p, default in zip(stanza.params, defaults, strict=True)
+    )
     _check_names(stanza, attrs, params, sizes)
     output = Param(OUTPUT, stanza.result_kind, axes_of(stanza.result, scope))
     return StanzaSignature(attrs, params, output, {p.name: p.span for p in stanza.params})
+
+
+def _defaults(stanza: Op, ints: frozenset[str]) -> list[Default | None]:
+    """What each input is where a call leaves it out; those that may be left out stand last."""
+    found: list[Default | None] = []
+    for k, param in enumerate(stanza.params):
+        call = param.default
+        if call is None:
+            if any(found):
+                message = f"`{param.name}` has no default, and stands behind an input that has one"
+                raise Diagnostic("E-DEFAULT", message, param.span, "inputs that may be left out stand last")
+            found.append(None)
+            continue
+        before = {p.name for p in stanza.params[:k]}
+        args = [arg.name if isinstance(arg, Name) and arg.name in before else None for arg in call.args]
+        kwargs = [(n, v.name if isinstance(v, Name) and v.name in ints else constant(v)) for n, v in call.kwargs]
+        if None in args or any(value is None for _, value in kwargs):
+            advice = "write `name(inputs before it, attribute=number)`"
+            raise Diagnostic("E-DEFAULT", f"this is no default for `{param.name}`", call.span, advice)
+        given = tuple((name, value) for name, value in kwargs if value is not None)
+        found.append(Default(call.fn, tuple(arg for arg in args if arg is not None), given))
+    return found
 
 
 def _sizes(axis: AxisDecl) -> Iterable[str]:

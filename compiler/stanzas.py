@@ -453,7 +453,7 @@ class _Stanza:
         return name in self.scope.integers or name in self.scope.reals or name in self.scope.tensors
 
     def report_unused(self) -> None:
-        used = self.scope.used
+        used = self.scope.used.union(*(p.default.args for p in self.signature.params if p.default is not None))
         for param in self.signature.params:
             if param.name not in used:
                 span = self.signature.spans.get(param.name, self.stanza.span)

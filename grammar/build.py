@@ -267,10 +267,11 @@ def axes(children: Children) -> tuple[tuple[tree.AxisDecl, ...], Token]:
 
 
 def param(children: Children) -> tree.ParamDecl:
-    """`x: [S.., n]`, `const label: int [B]`."""
-    const_, token, _, kind_, (axes_, end) = children
-    span = join(const_ or token, end)
-    return tree.ParamDecl(token.text, _kind(kind_, "real", KINDS), const_ is not None, axes_, span)
+    """`x: [S.., n]`, `const label: int [B]`, `p: int [S.., n] = rank(x)`."""
+    const_, token, _, kind_, (axes_, end) = children[:5]
+    default = children[6] if len(children) > 5 else None
+    span = join(const_ or token, default or end)
+    return tree.ParamDecl(token.text, _kind(kind_, "real", KINDS), const_ is not None, axes_, span, default)
 
 
 def type(children: Children) -> tree.TypeDecl:

@@ -125,7 +125,8 @@ def wrong_word(place: _Place) -> Diagnostic | None:
 def no_sign(place: _Place) -> Diagnostic | None:
     """Two operands side by side: `y = 2 x[i]`, which reads as a new equation for `x`."""
     here = 0
-    if "EQUAL" in place.expected and place.type() != "EQUAL" and place.text() != "==":
+    awaited = "EQUAL" in place.expected and "COMMA" not in place.expected  # an input's default is no equation
+    if awaited and place.type() != "EQUAL" and place.text() != "==":
         here = place.name_before()
     elif "SIGN" not in place.expected or place.expected & {"COMMA", "COLON"} or place.type() not in _OPERAND:
         return None

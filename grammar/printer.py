@@ -182,7 +182,8 @@ def _kind(kind: str) -> str:
 
 
 def _param(param: tree.ParamDecl) -> str:
-    return f"{'const ' if param.const else ''}{param.name}: {_kind(param.kind)}{_axes(param.axes)}"
+    default = "" if param.default is None else f" = {print_expr(param.default)}"
+    return f"{'const ' if param.const else ''}{param.name}: {_kind(param.kind)}{_axes(param.axes)}{default}"
 
 
 def _type(type_: tree.TypeDecl) -> str:

@@ -203,13 +203,17 @@ class AttrDecl:
 
 @dataclass(frozen=True, slots=True)
 class ParamDecl:
-    """An operator's input: `x: [S.., n]`, `label: int [B]`, `mask: bool [S..]`, `const w: [n]`."""
+    """An operator's input: `x: [S.., n]`, `label: int [B]`, `mask: bool [S..]`, `const w: [n]`.
+
+    With a default (`p: int [S.., n] = rank(x)`) a call may leave it out.
+    """
 
     name: str
     kind: str  # "real", "int" or "bool"
     const: bool
     axes: tuple[AxisDecl, ...]
     span: Span = _span()
+    default: Apply | None = None
 
 
 @dataclass(frozen=True, slots=True)

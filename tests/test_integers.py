@@ -121,3 +121,34 @@ def test_a_false_promise_shows_a_point_where_it_fails() -> None:
     assert verdict.answer == "refuted"
     assert verdict.counterexample is not None
     assert "y[0] = " in verdict.counterexample.got
+
+
+def test_an_input_that_is_left_out_is_made_by_its_default() -> None:
+    text = """
+    op rank(const x: [n]) -> int [n] { y[i] = sum(j | x[i] < x[j]) 1 }
+    op by(x: [n], p: int [n] = rank(x)) -> [n] { y[i] = sum(j | p[j] == i) x[j] }
+    graph f(x: f64[4]) -> (f64[4], f64[4]) { return sort(x), by(x) }
+    """
+    found = gp.compile(text)["f"].forward({"x": np.array([3.0, 1.0, 2.0, 0.0])})
+    assert np.array_equal(found[0], [0, 1, 2, 3])  # the prelude's `sort` means the prelude's `rank`
+    assert np.array_equal(found[1], [3, 2, 1, 0])
+
+
+def test_equal_entries_keep_their_order() -> None:
+    program = gp.compile("graph f(x: f64[6]) -> (f64[6], i64[6]) { return sort(x), argsort(x) }")["f"]
+    x = np.array([2.0, 1.0, 2.0, 1.0, 0.0, 2.0])
+    values, places = program.forward({"x": x})
+    assert np.array_equal(places, x.argsort(kind="stable"))
+    assert np.array_equal(values, np.sort(x))
+    _, gradient = program.vjp({"x": x}, (np.arange(6.0), np.zeros(6)))
+    assert np.array_equal(gradient["x"][places], np.arange(6.0))
+
+
+@pytest.mark.parametrize(
+    "params",
+    ["x: [n], p: int [n] = rank(q)", "x: [n], p: int [n] = rank(x + 1)", "p: int [n] = rank(x), x: [n]"],
+)
+def test_what_is_no_default(params: str) -> None:
+    with pytest.raises(Diagnostic) as error:
+        load_text(f"op f({params}) -> [n] {{ y[i] = x[i] }}")
+    assert error.value.code == "E-DEFAULT"
