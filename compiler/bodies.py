@@ -135,7 +135,7 @@ class Lowering:
 
     def report_unused(self, frame: Frame) -> None:
         for name, span in frame.spans.items():
-            if name not in frame.used:
+            if name not in frame.used and not name.startswith("_"):
                 what = "input" if name in frame.inputs else "value"
                 self.warn(Diagnostic("W-UNUSED", f"the {what} `{name}` is never used", span, "leave it out"))
 
@@ -256,7 +256,7 @@ class Lowering:
             what = "input" if name in frame.inputs else "value"
             message = f"`{name}` hides the {what} of the same name"
             self.warn(Diagnostic("W-SHADOWED", message, target.span, "take another name"))
-            if name not in frame.used:
+            if name not in frame.used and not name.startswith("_"):
                 self.warn(Diagnostic("W-UNUSED", f"the {what} `{name}` is never used", frame.spans[name]))
             frame.used.discard(name)
         frame.values[name] = operand
