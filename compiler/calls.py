@@ -1,7 +1,8 @@
 """A call in a graph: which operator of that name it means, its attributes and sizes, and the node that it becomes.
 
 The candidates are tried in the order of their definition: first those with as many inputs as the call has arguments,
-as they are and then with broadcasting, then those whose attributes take what is left over (`sum(x, 0)`).
+as they are and then with broadcasting, then those whose attributes take what is left over (`sum(x, 0)`). A number among
+the arguments may stand for either, so then the order of definition alone decides (`pow(x, 3)` is no `pow(x, y)`).
 """
 
 from __future__ import annotations
@@ -51,12 +52,14 @@ def _chosen(
     exact = [op for op in candidates if len(op.params) == len(args)]
     rest = [op for op in candidates if len(op.params) < len(args) <= _room(draft.signature(op))]
     reasons: list[tuple[OpDef, str]] = []
-    for group, broadcasting in ((exact, False), (exact, True), (rest, False), (rest, True)):
-        for op in group:
-            try:
-                return _apply(draft, _fit(draft, op, args, kwargs), broadcasting, span)
-            except Mismatch as reason:
-                reasons.append((op, str(reason)))
+    order = [(op, wide) for group in (exact, rest) for wide in (False, True) for op in group]
+    if any(isinstance(arg, Fraction | Poly) for arg in args):
+        order = [(op, wide) for op in candidates if op in exact or op in rest for wide in (False, True)]
+    for op, broadcasting in order:
+        try:
+            return _apply(draft, _fit(draft, op, args, kwargs), broadcasting, span)
+        except Mismatch as reason:
+            reasons.append((op, str(reason)))
     for op in candidates:
         if len(args) < len(op.params) and all(p.default is not None for p in op.params[len(args) :]):
             try:

@@ -295,7 +295,7 @@ MISTAKES = {
         ("return sum(x, axis=2)", "out of range"),
         ("return sum(x, axes=1)", "no attribute"),
         ("return relu(x > 0)", "bool"),
-        ("return clamp(x, lo=1)", "missing"),
+        ("return scale(x)", "missing"),
         ("return reshape(x, (-1, -1))", "only one"),
         ("return scale(x, by=B)", "dims"),
         ("return broadcast(x)", "shape"),

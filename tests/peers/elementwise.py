@@ -31,6 +31,9 @@ ROWS = [
     one("cbrt(x)", lambda x: x ** (1 / 3), P),
     one("hypot(x, y)", torch.hypot, "x: [A, B] > 0, y: [A, B]"),
     one("pow(x, k=3)", lambda x: x**3),
+    one("pow(x, 5)", lambda x: x**5),
+    one("pow(x, 3/2)", lambda x: x**1.5, P),
+    one("pow(x, exponent=1/2 + 1)", lambda x: x**1.5, P),
     one("pow(x, k=0)", lambda x: x**0),
     one("pow(x, k=1)", lambda x: x**1),
     one("pow(x, k=-2)", lambda x: x**-2, P),
@@ -46,6 +49,7 @@ ROWS = [
     one("fmin(x, y)", torch.fmin, XY, smooth=False),
     one("clamp(x, lo=-1/2)", lambda x: x.clamp(min=-0.5)),
     one("clamp(x, hi=1/2)", lambda x: x.clamp(max=0.5)),
+    one("clamp(x, -1/2, 1/2)", lambda x: x.clamp(-0.5, 0.5)),
     one("clamp(x, l, h)", torch.clamp, "x: [A, B], l: [A, B] in -2..-0.25, h: [A, B] in 0.25..2"),
     # Circular and hyperbolic functions.
     one("tan(x)", torch.tan, U),
