@@ -10,7 +10,7 @@ from typing import Any
 from gradproof.compiler.laws import trusts
 from gradproof.compiler.library import base_name, prelude
 from gradproof.compiler.ops import Attr, Formula, OpDef, Param
-from gradproof.compiler.rules import rules_of
+from gradproof.compiler.rules import rules_of, tied
 from gradproof.compiler.show import number, show, show_formula, show_meaning, show_signature
 
 NOT_RUN = "not run"
@@ -63,6 +63,7 @@ def _page(entry: Entry) -> str:
     lines = [show_signature(op), *_indented(op.doc.split("\n")), "", *_indented(op.source.split("\n")), ""]
     for kind, target, text, written in _rules(op):
         lines.append(f"  {kind} {'as written' if written else 'derived'}: {target} = {text}")
+    lines += [f"  {'jump' if jump else 'kink'} at {cond}: {value}" for cond, value, jump in _kinks(op)]
     codes = f": {' '.join(entry.codes)}" if entry.codes else ""
     lines += [f"  leans on {hypothesis}" for hypothesis in trusts(op)]
     return "\n".join([*lines, f"  {entry.status}{codes}"])
@@ -79,6 +80,13 @@ def _rules(op: OpDef) -> list[tuple[str, str, str, bool]]:
     if rules.jvp is not None:
         found.insert(0, ("jvp", rules.jvp.result, op.jvp is not None))
     return [(kind, *_sides(formula), written) for kind, formula, written in found]
+
+
+def _kinks(op: OpDef) -> list[tuple[str, str, bool]]:
+    """Where a derivative's value is a choice: the condition, the coefficient that is used, and whether it jumps there."""
+    rule = "as the rule says"
+    found = [(show(k.cond), rule if k.value is None else show(k.value), k.jump) for k in op.kinks]
+    return found or ([("any tie", rule, False)] if tied(op) else [])
 
 
 def _sides(formula: Formula) -> tuple[str, str]:
@@ -112,6 +120,7 @@ def _data(entry: Entry) -> dict[str, Any]:
         "requires": [show(cond) for cond in op.requires],
         "domain": [show(cond) for cond in op.domain],
         "trusts": [str(hypothesis) for hypothesis in trusts(op)],
+        "kinks": [{"at": cond, "value": value, "jump": jump} for cond, value, jump in _kinks(op)],
         "status": entry.status,
         "codes": list(entry.codes),
     }
