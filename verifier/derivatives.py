@@ -20,6 +20,7 @@ from gradproof.verifier import laws
 from gradproof.verifier.equality import Equal, equal
 from gradproof.verifier.hypotheses import explain
 from gradproof.verifier.kinks import prove_kinks
+from gradproof.verifier.optima import picked
 from gradproof.verifier.proofs import Proof
 from gradproof.verifier.setting import Setting, setting_of
 
@@ -49,6 +50,8 @@ def prove_jvp(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
     exact = _at_entries(op, body, _calculus(op, op.differentiable), timeout)
     if exact.proved or not tied(op):
         return exact
+    if picked(op, rules, timeout) is not None:
+        return _with_ties(op, rules, timeout, Proof(True, "normal form"))
     moved = frozenset(p.name for p in op.differentiable)
     away = _at_entries(op, body, _calculus(op, op.differentiable), timeout, moved)
     return _with_ties(op, rules, timeout, away)
@@ -67,6 +70,9 @@ def prove_vjp(op: OpDef, rules: RuleSet, param: Param, timeout: float) -> Proof:
         return exact
     if exact.proved:
         found = exact
+    elif (choice := picked(op, rules, timeout)) is not None:
+        left = paired(choice(op, (param,)), COTANGENT, op.forward.indices, op.forward.extents)
+        found = _with_ties(op, rules, timeout, close(op, left, right, timeout))
     else:
         moved = frozenset(p.name for p in op.differentiable)
         found = _with_ties(op, rules, timeout, close(op, left, right, timeout, generic=moved))

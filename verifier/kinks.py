@@ -2,9 +2,7 @@
 
 Three shapes of non-smoothness are proved, and everything else is unknown:
 
-- one optimum (max or min over an index) of smooth entries inside a smooth formula: the calculus's even split between
-  the entries that attain it is a convex combination of their gradients, which is the Clarke subdifferential
-  (Clarke 1983, propositions 2.3.12 and 2.3.3); the rule must equal the calculus's everywhere;
+- optima (max or min over an index) of smooth entries inside a smooth formula: see optima.py;
 - conditions `p < 0`, `p = 0` on entries, where each p has an input entry of its own in which it is linear, so that the
   ties are smooth surfaces that cross transversally and all sides of a tie have inner points. For each condition, at
   p = 0: the formula's three branches agree (it is continuous), and the rule is the same convex combination of its
@@ -27,7 +25,7 @@ from gradproof.compiler.rewriting import substitute
 from gradproof.compiler.rules import RuleSet, derived_jvp, meaning_of, tied, unfolded
 from gradproof.compiler.terms import ZERO, Cond, Or, RealCmp, Term, both, negate
 from gradproof.verifier.cells import Elsewhere, Unsettled, prove_cells
-from gradproof.verifier.equality import Abstraction, equal
+from gradproof.verifier.equality import Abstraction
 from gradproof.verifier.forms import (
     Atom,
     Form,
@@ -43,6 +41,7 @@ from gradproof.verifier.forms import (
 from gradproof.verifier.minima import at_least
 from gradproof.verifier.naming import canonical, thaw
 from gradproof.verifier.normal import Normalizer
+from gradproof.verifier.optima import atoms_in, optima, prove_optima, steps
 from gradproof.verifier.proofs import Proof
 from gradproof.verifier.setting import Setting, setting_of
 
@@ -92,34 +91,11 @@ def _by_surfaces(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
         value = work.form(meaning_of(op))
         names = dict(zip(jvp.indices, map(Poly.sym, op.forward.indices), strict=True))
         rule = work.form(substitute(unfolded(op, jvp.body), names))  # type: ignore[arg-type]
-        if any(_optima(value)):
-            return _one_optimum(op, rules, value, timeout)
+        if any(optima(value)):
+            return prove_optima(op, rules, value, timeout)
         return _Conditions(op, setting, work, timeout).prove(value, rule, work.form(derived_jvp(op)))
     except (Unsettled, TooLarge) as error:
         return Proof(False, "", (), str(error))
-
-
-def _optima(form: Form) -> Iterator[tuple[Monomial, Atom]]:
-    for monomial in form:
-        for one, _ in monomial.factors:
-            for inner in _inside(one):
-                if inner.kind == "fold" and inner.parts[0] != "prod":
-                    yield monomial, inner
-
-
-def _inside(part: object) -> Iterator[Atom]:
-    match part:
-        case Atom():
-            yield part
-            yield from _inside(part.parts)
-        case Monomial():
-            for one, _ in part.factors:
-                yield from _inside(one)
-        case tuple():
-            for inner in part:
-                yield from _inside(inner)
-        case _:
-            pass
 
 
 def _holes(one: Atom, monomial: Monomial) -> dict[str, Poly]:
@@ -171,37 +147,6 @@ def _monomials(part: object) -> Iterator[Monomial]:
             pass
 
 
-def _one_optimum(op: OpDef, rules: RuleSet, value: Form, timeout: float) -> Proof:
-    found = {one for _, one in _optima(value)}
-    if len(found) != 1:
-        raise Unsettled("several optima in one formula")
-    (best,) = found
-    for monomial, _ in _optima(value):
-        if best.symbols & {v for v, _ in monomial.binders}:
-            raise Unsettled("an optimum under a sum")
-    stepping = [a for m in value for f, _ in m.factors for a in _inside(f) if a.kind in ("pos", "neg") or _steps(a)]
-    if stepping:
-        raise Unsettled("an optimum beside other conditions")
-    ranges = dict(zip(op.forward.indices, op.forward.extents, strict=True))
-    context = setting_of(op).context.with_ranges(ranges)
-    jvp = rules.jvp.result if rules.jvp else op.forward
-    names = dict(zip(jvp.indices, map(Poly.sym, op.forward.indices), strict=True))
-    own = substitute(unfolded(op, jvp.body), names)  # type: ignore[arg-type]
-    same = equal(own, derived_jvp(op), context, setting_of(op).facts_at(ranges), timeout)
-    if not same.proved:
-        raise Unsettled("the rule is not the even split between the entries that attain the optimum")
-    if op.kinks:
-        raise Unsettled("a declared value at a tie of an optimum over an index")
-    split = Hypothesis("ties are split evenly", "a convex combination of the gradients of the entries that attain it")
-    return Proof(True, same.by, (split,))
-
-
-def _steps(one: Atom) -> bool:
-    from gradproof.compiler.functions import FUNCTIONS
-
-    return one.kind == "fn" and FUNCTIONS[one.parts[0]].jump is not None
-
-
 class _Conditions:
     """The second shape: conditions on entries."""
 
@@ -234,10 +179,10 @@ class _Conditions:
                 buried = [
                     inner
                     for one, _ in monomial.factors
-                    for inner in _inside(one.parts)
-                    if inner.kind in ("pos", "neg") or _steps(inner)
+                    for inner in atoms_in(one.parts)
+                    if inner.kind in ("pos", "neg") or steps(inner)
                 ]
-                if buried or any(_steps(one) for one, _ in monomial.factors):
+                if buried or any(steps(one) for one, _ in monomial.factors):
                     raise Unsettled("a condition inside another function")
                 for one in outer:
                     generic = self._generic(one, monomial)
@@ -256,7 +201,7 @@ class _Conditions:
         return only.factors[0][0]
 
     def _varies(self, one: Atom) -> bool:
-        return any(a.kind == "read" and a.parts[0] in self.inputs for a in _inside(one.parts))
+        return any(a.kind == "read" and a.parts[0] in self.inputs for a in atoms_in(one.parts))
 
     def _private(self, one: Atom, indices: set[str]) -> tuple[Atom, ...]:
         """The input entries in which the condition is linear, and of which each choice of indices has its own."""
@@ -267,7 +212,7 @@ class _Conditions:
                     continue
                 beside = [f for f in m.factors if f[0] is not read]
                 elsewhere = [beside, *(x.factors for x, _ in one.parts[0] if x is not m)]
-                others = [a for factors in elsewhere for f, _ in factors for a in _inside(f)]
+                others = [a for factors in elsewhere for f, _ in factors for a in atoms_in(f)]
                 own = _first(read, others) and _own_place(read, one.symbols & indices)
                 if own and (not beside or self._slopes(one, tuple(beside))):
                     found.append(read)
@@ -292,7 +237,7 @@ class _Conditions:
         while left:
             for tie in left:
                 others = [o for o in left if o is not tie and not self._exclusive(tie, o)]
-                reads = {a.parts[0] for o in others for a in _inside(o.generic.parts) if a.kind == "read"}
+                reads = {a.parts[0] for o in others for a in atoms_in(o.generic.parts) if a.kind == "read"}
                 if any(read.parts[0] not in reads for read in tie.private):
                     left.remove(tie)
                     break
@@ -366,9 +311,9 @@ class _Conditions:
     def _local(self, tie: Tie, rest: tuple[tuple[Atom, Number], ...]) -> None:
         """The private entry's tensor may be read beside the condition only where the condition reads it."""
         name = tie.private[0].parts[0]
-        own = {a for a in _inside(tie.generic.parts) if a.kind == "read" and a.parts[0] == name}
+        own = {a for a in atoms_in(tie.generic.parts) if a.kind == "read" and a.parts[0] == name}
         for one, _ in rest:
-            for inner in _inside(one):
+            for inner in atoms_in(one):
                 if inner.kind == "read" and inner.parts[0] == name and inner not in own:
                     raise Unsettled("the entry of a condition is read at another index beside it")
 
@@ -448,7 +393,7 @@ class _Conditions:
         if generic is None:
             raise Unsettled("a declared kink that is always or never there")
         if any(tuple(a.extent for a in p.axes) != self.op.forward.extents for p in self.op.differentiable):
-            self._declared_inside(generic, coefficient, rule)
+            self._declaredinside(generic, coefficient, rule)
             return
         tie = Tie(generic, self._private(generic, set(self.op.forward.indices)))
         known = [t for t in self._ties((rule,)) if t.generic is generic]
@@ -465,7 +410,7 @@ class _Conditions:
         if not self._zero(left):
             raise Unsettled("the rule's value at the kink is not the declared one")
 
-    def _declared_inside(self, generic: Atom, coefficient: Term, rule: Form) -> None:
+    def _declaredinside(self, generic: Atom, coefficient: Term, rule: Form) -> None:
         """At a kink under a sum the rule must not mention the tangents of the entries that tie (the value is 0)."""
         if self.work.form(coefficient):
             raise Unsettled("a declared value other than 0 at a kink under a sum")

@@ -83,7 +83,7 @@ def _rules(op: OpDef) -> list[tuple[str, str, str, bool]]:
 
 
 def _kinks(op: OpDef) -> list[tuple[str, str, bool]]:
-    """Where a derivative's value is a choice: the condition, the coefficient that is used, and whether it jumps there."""
+    """Where the derivative's value is a choice: the condition, the coefficient used, whether it jumps there."""
     rule = "as the rule says"
     found = [(show(k.cond), rule if k.value is None else show(k.value), k.jump) for k in op.kinks]
     return found or ([("any tie", rule, False)] if tied(op) else [])
