@@ -24,6 +24,7 @@ others are bound. What a step means (`r` is its register, `a b c` its operands, 
 | copy | | a |
 | reshape | | the register a with its entries in the same row-major order (its Use has no index) |
 | extern | a kernel of runtime/externs.py | what it makes of the whole registers a, ... (Uses without index) |
+| order | < > | how many other entries of a along $axis are < (>) this one, or equal and before it |
 | add_at | sum | the sum over the bound labels of a, where `poly` == $axis; see `axis` |
 | loop | value jvp vjp | what the loop `loop` makes of whole registers; see below |
 
@@ -50,7 +51,7 @@ from gradproof.compiler.terms import Cond, Term
 
 OPS = (
     *("map", "pow", "call", "select", "compare", "logic", "fold", "contract", "ints", "intcmp", "as_real", "whole"),
-    *("read_at", "copy", "reshape", "extern", "add_at", "loop"),
+    *("read_at", "copy", "reshape", "extern", "add_at", "order", "loop"),
 )
 
 

@@ -15,6 +15,7 @@ from gradproof.compiler.emit import Builder, rename
 from gradproof.compiler.functions import FUNCTIONS
 from gradproof.compiler.kernels import Kernel, Operand, Program, Scalar, Value, expandable, label, live
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Axis, Formula, OpDef, Param
+from gradproof.compiler.ordering import ranked
 from gradproof.compiler.rewriting import children, substitute, substitute_cond
 from gradproof.compiler.rules import Computation, RuleSet, positive, rules_of
 from gradproof.compiler.terms import (
@@ -194,7 +195,23 @@ class Lowering:
             case Reduce():
                 from gradproof.compiler.sums import lower_reduce
 
+                found = self.rank(term, guarded)
+                if found is not None:
+                    return found
+
                 return lower_reduce(self, term, guarded)
+
+    def rank(self, term: Reduce, guarded: bool) -> Operand | None:
+        """A sum that counts which entries of a row come before this one, as a step that sorts."""
+        found = ranked(term)
+        if found is None or guarded or found[1].tensor not in self.values:
+            return None
+        name, entry, index = found
+        axis = self.values[entry.tensor].extents[[p.as_symbol for p in entry.index].index(index)]
+        if axis != term.extent or self.extents.get(index) != axis:
+            return None
+        operand = self.read(entry.tensor, entry.index, guarded)
+        return self.builder.emit("order", name, "real", self.labels([operand]), [operand], axis=f"${index}")
 
     def integer(self, term: Term) -> Operand:
         """The operand that holds an integer: an integer expression as it is, any other term computed as a real."""

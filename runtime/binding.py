@@ -14,7 +14,7 @@ from gradproof.runtime.contraction import Call, contract, copying, total
 from gradproof.runtime.externs import run_floats
 from gradproof.runtime.floats import COMPARE, FOLD, IDENTITY, MAPS, Array, Binding, Floats, ufunc
 from gradproof.runtime.scattering import fixed_gather, scatter, scatter_slices
-from gradproof.runtime.views import gathered, integers, view
+from gradproof.runtime.views import along, gathered, integers, view
 
 _LOGIC: dict[str, Any] = {"and": np.logical_and, "or": np.logical_or, "not": np.logical_not}
 _BITS: dict[int, Any] = {4: np.int32, 8: np.int64}
@@ -139,6 +139,17 @@ class Binder:
     def _whole(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
         value = self.operand(step.operands[0], shape, small=True)
         self.calls.append(partial(np.copyto, out, value, "unsafe"))  # what has no value becomes some integer
+
+    def _order(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
+        axis = step.axis or 0
+        value = self.operand(step.operands[0], shape)
+        places = along(axis, shape)
+
+        def run() -> None:
+            rising = value if step.name == "<" else np.negative(value)
+            np.put_along_axis(out, np.argsort(rising, axis, kind="stable"), places, axis)
+
+        self.calls.append(run)
 
     def _fold(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
         value = self.operand(step.operands[0], shape)

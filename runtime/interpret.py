@@ -129,9 +129,25 @@ class _Run:
                 return scalar.whole(args[0])
             case "copy":
                 return np.array(args[0])
+            case "order":
+                return self._order(step, np.asarray(args[0]))
             case "add_at":
                 return self._add_at(step, args[0], shape)
         raise ValueError(f"unknown step {step.op}")
+
+    def _order(self, step: Step, values: Array) -> Any:
+        """Every entry against every other one of its row, as the step is written."""
+        scalar, axis = self.scalar, step.axis or 0
+        rows = np.moveaxis(values, axis, -1)
+        entry, other = np.broadcast_arrays(rows[..., :, None], rows[..., None, :])
+        before = scalar.compare("<", *((other, entry) if step.name == "<" else (entry, other)))
+        count = rows.shape[-1]
+        earlier = np.broadcast_to(np.tri(count, k=-1, dtype=bool), entry.shape)
+        apart = np.broadcast_to(~np.eye(count, dtype=bool), entry.shape)
+        tie = connect("and", [scalar.compare("==", other, entry), earlier])
+        guard = connect("and", [apart, connect("or", [before, tie])])
+        ones = scalar.array(np.ones(entry.shape, np.int64))
+        return np.moveaxis(np.asarray(scalar.fold("sum", ones, guard, (entry.ndim - 1,))), -1, axis)
 
     def _register(self, reg: int) -> Array:
         return self.registers[reg]

@@ -88,6 +88,11 @@ def view(source: Array, use: Use, shape: Sequence[int], ints: Ints, zero: Any = 
     return View(_strided(room, reads, shape, [r.low for r in reads]), (copy,))
 
 
+def along(axis: int, shape: Sequence[int]) -> Array:
+    """The places 0, 1, ... along an axis, broadcastable to `shape`."""
+    return np.arange(shape[axis], dtype=np.int64).reshape([-1 if k == axis else 1 for k in range(len(shape))])
+
+
 def _strided(source: Array, reads: Sequence[AxisRead], shape: tuple[int, ...], origin: Sequence[int]) -> Array:
     strides = [0] * len(shape)
     start = 0

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import gradproof as gp
 import numpy as np
 import pytest
 from gradproof.compiler.elaborate import load_text
+from gradproof.compiler.library import prelude
+from gradproof.compiler.lower import kernel_of
+from gradproof.compiler.rules import rules_of
 from gradproof.grammar.source import Diagnostic
 from gradproof.verifier.operators import Options, verdicts_of_op
+from gradproof.verifier.plans import kernel_problem
 
 TEXT = """
 dim B, N >= 1
@@ -152,3 +157,26 @@ def test_what_is_no_default(params: str) -> None:
     with pytest.raises(Diagnostic) as error:
         load_text(f"op f({params}) -> [n] {{ y[i] = x[i] }}")
     assert error.value.code == "E-DEFAULT"
+
+
+def test_a_rank_is_a_step_that_sorts_and_nothing_else_is() -> None:
+    op = prelude().ops["rank"]
+    kernel, computation = kernel_of(op, "forward"), rules_of(op).forward
+    (order, whole) = kernel.program.steps
+    assert (order.op, order.name) == ("order", "<")
+    assert kernel_problem(op, kernel, computation) == ""
+    wrong = [replace(order, name=">"), replace(order, axis=0)]
+    for step in wrong:
+        other = replace(kernel, program=replace(kernel.program, steps=(step, whole)))
+        assert kernel_problem(op, other, computation) != ""
+    for guard in ("x[j] < x[i] or x[j] == x[i] and j > i", "x[j] < x[i] or x[j] == x[i]", "x[j] < z[i]"):
+        body = f"sum(j | j != i and ({guard})) 1 + 0 * floor(z[i])"
+        text = f"op f(const x: [n], const z: [n]) -> int [n] {{ y[i] = {body} }}"
+        near = load_text(text).ops["f"]
+        assert all(step.op != "order" for step in kernel_of(near, "forward").program.steps)
+
+
+def test_long_rows_are_sorted() -> None:
+    program = gp.compile("graph f(x: f64[4, 50000]) -> i64[4, 50000] { return rank(x) }")["f"]
+    x = np.random.default_rng(0).integers(0, 1000, (4, 50000)).astype(float)
+    assert np.array_equal(program.forward({"x": x}), x.argsort(axis=1, kind="stable").argsort(axis=1))

@@ -137,6 +137,8 @@ _ARITY: dict[tuple[str, str], tuple[str, ...]] = {
     ("intcmp", ">="): (),
     ("intcmp", "=="): (),
     ("add_at", "sum"): ("real",),
+    ("order", "<"): ("real",),
+    ("order", ">"): ("real",),
 }
 _RESULT = {"compare": "bool", "logic": "bool", "intcmp": "bool", "ints": "int", "whole": "int"}
 
@@ -229,6 +231,9 @@ def _labels(step: Step) -> str:
         name = f"${step.axis}"
         if name in step.poly.symbols or name in _symbols(step.operands[0]):
             return "a scatter that depends on where it writes"
+    elif step.op == "order":
+        if step.axis is None or not 0 <= step.axis < step.rank:
+            return "an order without an axis"
     elif step.axis is not None:
         return "an axis where none belongs"
     if step.op in ("reshape", "extern") and any(isinstance(o, Scalar) for o in step.operands):

@@ -13,6 +13,7 @@ from gradproof.compiler.integral import integral
 from gradproof.compiler.kernels import Kernel, Operand, Program, Scalar, Step, Use
 from gradproof.compiler.rewriting import free_symbols, substitute, substitute_cond
 from gradproof.compiler.terms import (
+    ONE,
     TRUE,
     ZERO,
     And,
@@ -32,6 +33,7 @@ from gradproof.compiler.terms import (
     in_range,
     int_eq,
     int_ge,
+    int_lt,
     mul,
     neg,
     negate,
@@ -198,12 +200,27 @@ class _Denoter:
                 return _nested(step.name, bound, both(*map(_cond, guards)), _term(value))
             case "contract", [a, b]:
                 return _nested("sum", bound, TRUE, mul(_term(a), _term(b)))
+            case "order", [value]:
+                return self._order(step, names, own, ranges, _term(value))
             case "add_at", [value]:
                 if step.axis is None or step.axis >= step.rank or step.poly is None:
                     raise Meaningless("a scatter without an axis")
                 here = int_eq(self.poly(step.poly, names, ranges), Poly.sym(own[step.axis]))
                 return _nested("sum", bound, here, _term(value))
         return _scalar(step, [_term(a) for a in args])
+
+    def _order(self, step: Step, names: dict[str, Poly], own: list[str], ranges: dict[str, Poly], entry: Term) -> Term:
+        """The number of other entries along the axis that come before this one, equal ones by their places."""
+        if step.axis is None or step.axis >= step.rank or step.name not in ("<", ">"):
+            raise Meaningless("an order without an axis")
+        extent, place = step.extents[step.axis], Poly.sym(own[step.axis])
+        var = fresh("o")
+        moved = {**names, f"${step.axis}": Poly.sym(var)}
+        other = _term(self.operand(step.operands[0], moved, {**ranges, var: extent}))
+        before = RealCmp("<", other, entry) if step.name == "<" else RealCmp("<", entry, other)
+        tie = both(RealCmp("==", other, entry), int_lt(Poly.sym(var), place))
+        guard = both(negate(int_eq(Poly.sym(var), place)), either(before, tie))
+        return Reduce("sum", var, extent, guard, ONE)
 
     def _demand_inside(self, step: Step, names: dict[str, Poly], ranges: dict[str, Poly]) -> None:
         (use,) = step.operands
