@@ -165,11 +165,6 @@ def _solve_vector(field: Field, a: Matrix, b: list[Any]) -> list[Any]:
     return [row[0] for row in _solve(field, a, [[entry] for entry in b])]
 
 
-def _triangle(field: Field, a: Matrix) -> Matrix:
-    zero = field.num(Fraction(0))
-    return [[entry if j <= i else zero for j, entry in enumerate(row)] for i, row in enumerate(a)]
-
-
 def _log_abs_det(field: Field, a: Matrix) -> Any:
     determinant, _ = _adjugate(field, a)
     if field.compare("==", determinant, field.num(Fraction(0))):
@@ -187,14 +182,6 @@ def _cofactor(field: Field, a: Matrix) -> Matrix:
 
 def _float_vector(a: Array, b: Array) -> Array:
     return np.asarray(np.linalg.solve(a, b[..., None])[..., 0])
-
-
-def _float_triangular(a: Array, b: Array) -> Array:
-    return np.asarray(np.linalg.solve(np.tril(a), b))
-
-
-def _float_triangular_vector(a: Array, b: Array) -> Array:
-    return _float_vector(np.tril(a), b)
 
 
 def _float_cholesky(a: Array) -> Array:
@@ -222,18 +209,6 @@ for _kernel in (
     ExternKernel("linalg.solve", np.linalg.solve, _each(_solve, 2, 2, 2), "the solution x of a x = b, b a matrix"),
     ExternKernel(
         "linalg.solve_vector", _float_vector, _each(_solve_vector, 1, 2, 1), "the solution x of a x = b, b a vector"
-    ),
-    ExternKernel(
-        "linalg.solve_lower",
-        _float_triangular,
-        _each(lambda field, a, b: _solve(field, _triangle(field, a), b), 2, 2, 2),
-        "the solution x of l x = b, where l is the lower triangle of a and b a matrix",
-    ),
-    ExternKernel(
-        "linalg.solve_lower_vector",
-        _float_triangular_vector,
-        _each(lambda field, a, b: _solve_vector(field, _triangle(field, a), b), 1, 2, 1),
-        "the solution x of l x = b, where l is the lower triangle of a and b a vector",
     ),
     ExternKernel(
         "linalg.cholesky", _float_cholesky, _each(_cholesky, 2, 2), "the Cholesky factor of the symmetric part"
