@@ -41,6 +41,7 @@ from gradproof.compiler.terms import (
 from gradproof.runtime.externs import run_exact
 from gradproof.runtime.floats import Array, Binding, constant_truth
 
+APPLIED: dict[str, tuple[str, tuple[Array, ...]]] = {}  # what the symbols of `uninterpreted` stand for, by name
 FAILURES = (Undefined, Undecided, Irrational)
 
 
@@ -353,7 +354,9 @@ def _filled(shape: Sequence[int], value: Any) -> Array:
 def uninterpreted(kernel: str, args: Sequence[Array], shape: Sequence[int]) -> Array:
     """An extern's result for symbolic arguments: opaque symbols, the same ones for the same arguments."""
     given = "; ".join(repr(np.asarray(values, dtype=object).tolist()) for values in args)
-    return symbols(opaque(f"{kernel}({given})"), shape)
+    name = opaque(f"{kernel}({given})")
+    APPLIED[name] = (kernel, tuple(args))
+    return symbols(name, shape)
 
 
 def symbols(name: str, shape: Sequence[int], kind: str = "real") -> Array:

@@ -15,14 +15,28 @@ from gradproof.compiler.library import Library, collect, prelude
 from gradproof.compiler.obligations import op_digest
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.rules import meaning_of, rules_of
-from gradproof.compiler.terms import TRUE, ZERO, Cond, Read, Term, indicator, int_eq, int_ge, mul, total
+from gradproof.compiler.terms import (
+    TRUE,
+    ZERO,
+    Cond,
+    Read,
+    Term,
+    indicator,
+    int_eq,
+    int_ge,
+    mul,
+    power,
+    select,
+    sub,
+    total,
+)
 from gradproof.grammar.parse import parse
 from gradproof.grammar.source import Diagnostic, Source
 from gradproof.report.json import to_data
 from gradproof.report.operators import entries, page, to_json
 from gradproof.report.text import render
 from gradproof.runtime.externs import EXTERNS, run_exact, run_floats
-from gradproof.verifier.contraction import contraction
+from gradproof.verifier.contraction import contraction, support
 from gradproof.verifier.equality import equal
 from gradproof.verifier.law_points import law_check
 from gradproof.verifier.laws import laws_for
@@ -102,6 +116,43 @@ def test_only_one_sum_of_plain_reads_is_a_rewriting() -> None:
         summed(read("a", I_, K)),
     ):
         assert contraction(work.normal(left), work.normal(ZERO), free) is None
+
+
+def zeros(left: Term, right: Term, context: Context = SETTING) -> bool:
+    """Whether left = right where t[i, j] is 0 for i < j, for all i, j < n."""
+
+    def laws(work: Normalizer) -> list[object]:
+        law = select(int_ge(J - I_, 1), read("t", I_, J), ZERO)
+        fact = support(work.normal(law), {}, {"i": N, "j": N})
+        assert fact is not None
+        return [fact]
+
+    return equal(left, right, context, laws=laws).proved  # type: ignore[arg-type]
+
+
+def test_where_a_tensor_has_entries() -> None:
+    entry = read("t", I_, J)
+    for condition in (int_ge(I_, J), int_ge(I_ + 2, J)):
+        assert zeros(select(condition, entry, ZERO), entry)
+    assert zeros(select(int_ge(J, I_ + 1), entry, ZERO), ZERO)
+    assert zeros(select(int_ge(J, I_), entry, ZERO), select(int_eq(I_, J), entry, ZERO))
+    below = select(int_ge(I_, J + 1), entry, ZERO)
+    assert zeros(below, sub(entry, select(int_eq(I_, J), entry, ZERO)))
+
+
+def test_where_nothing_is_known_of_a_tensor() -> None:
+    entry = read("t", I_, J)
+    shifted, exchanged, other = read("t", I_ + 1, J), read("t", J, I_), read("u", I_, J)
+    assert not zeros(entry, ZERO)
+    assert not zeros(select(int_ge(I_, J + 2), entry, ZERO), entry)
+    assert not zeros(select(int_ge(J, I_ + 1), other, ZERO), ZERO)
+    assert not zeros(select(int_ge(I_, J), exchanged, ZERO), exchanged)
+    # A guard may be what keeps a read in its range: i + 1 may be n, and s runs below m.
+    assert not zeros(select(int_ge(I_ + 1, J), shifted, ZERO), shifted)
+    far = read("t", Poly.sym("s"), J)
+    assert not zeros(select(int_ge(Poly.sym("s"), J), far, ZERO), far)
+    inverse = power(entry, -1)
+    assert not zeros(select(int_ge(I_, J), inverse, ZERO), inverse)
 
 
 # Stanzas.

@@ -8,15 +8,20 @@ monomial only where
 - what stands for i and j is in their ranges for sure: an index bound in the monomial, or free in the context, with
   exactly that extent.
 
-What the law says is then put in with its own bound indices renamed apart. Nothing else is rewritten.
+What the law says is then put in with its own bound indices renamed apart.
+
+A law `select(i < j, t[i, j], 0) == 0` says where a tensor has entries: t[i, j] is 0 but for i - j >= 0. Beside a
+positive power of t in a monomial, at places that are in range as above, such facts f >= 0 (and sums of them) settle
+guards: [f + c >= 0] is 1 for c >= 0, [f - 1 >= 0] is 1 - [f == 0], [-f >= 0] is [f == 0], [-f - c >= 0] is 0 for c > 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import permutations
+from itertools import combinations, permutations
+from typing import TypeAlias
 
 from gradproof.compiler.dims import Poly
 from gradproof.verifier.forms import (
@@ -30,6 +35,7 @@ from gradproof.verifier.forms import (
     TooLarge,
     accumulate,
     oriented,
+    plus,
     scaled,
 )
 from gradproof.verifier.naming import apart, canonical
@@ -50,6 +56,35 @@ class Contraction:
     guards: frozenset[Guard]
     factors: tuple[Atom, ...]
     result: tuple[tuple[Monomial, Number], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """A law as a fact: the tensor's entry at `indices`, each below its extent, is 0 unless fact >= 0."""
+
+    tensor: str
+    indices: tuple[str, ...]
+    extents: tuple[Poly, ...]
+    fact: Poly
+
+
+Law: TypeAlias = Contraction | Support
+
+
+def support(left: Form, right: Form, free: Mapping[str, Poly]) -> Support | None:
+    """The fact that a law `[p >= 0] * t[i, j] == 0` is; None where it is none."""
+    if right or len(left) != 1:
+        return None
+    (monomial,) = left
+    if monomial.binders or len(monomial.guards) != 1 or len(monomial.factors) != 1:
+        return None
+    ((rel, poly),) = monomial.guards
+    ((one, exponent),) = monomial.factors
+    names = [p.as_symbol for p in one.parts[1]] if one.kind == "read" else []
+    if rel != ">=" or exponent != 1 or len(set(names)) != len(names) or set(names) != free.keys():
+        return None
+    indices = tuple(name for name in names if name is not None)
+    return Support(one.parts[0], indices, tuple(free[name] for name in indices), -poly - 1)
 
 
 def contraction(left: Form, right: Form, free: Mapping[str, Poly]) -> Contraction | None:
@@ -73,25 +108,60 @@ def contraction(left: Form, right: Form, free: Mapping[str, Poly]) -> Contractio
     return Contraction(tuple(free.items()), binder, monomial.guards, factors, tuple(result.items()))
 
 
-def contracted(form: Form, laws: Sequence[Contraction], work: Normalizer) -> Form:
+def contracted(form: Form, laws: Sequence[Law], work: Normalizer) -> Form:
     """The form with every sum that a law knows replaced, until none is left; TooLarge after too many rounds."""
     form = canonical(form)
+    sums = [law for law in laws if isinstance(law, Contraction)]
+    facts = [law for law in laws if isinstance(law, Support)]
     for _ in range(ROUNDS):
-        changed = _once(form, laws, work)
+        changed = _once(form, sums, facts, work)
         if changed is None:
             return form
         form = canonical(changed)
     raise TooLarge("the laws rewrite each other without end")
 
 
-def _once(form: Form, laws: Sequence[Contraction], work: Normalizer) -> Form | None:
+def _once(form: Form, laws: Sequence[Contraction], facts: Sequence[Support], work: Normalizer) -> Form | None:
     out: Form = {}
     changed = False
     for monomial, coefficient in form.items():
-        found = next(_rewritten(monomial, laws, work), None)
+        found = _settled(monomial, facts, work)
+        found = next(_rewritten(monomial, laws, work), None) if found is None else found
         changed = changed or found is not None
         accumulate(out, {monomial: 1} if found is None else found, coefficient)
     return out if changed else None
+
+
+def _settled(monomial: Monomial, laws: Sequence[Support], work: Normalizer) -> Form | None:
+    """The monomial with a guard settled by where its tensors have entries; None where there is none to settle."""
+    known: list[Poly] = []
+    for one, exponent in monomial.factors:
+        for law in laws:
+            if one.kind == "read" and one.parts[0] == law.tensor and exponent > 0:
+                places = dict(zip(law.indices, one.parts[1], strict=True))
+                if _inside(places, zip(law.indices, law.extents, strict=True), monomial, work):
+                    known.append(law.fact.substitute(places))
+    every = {sum(some, Poly.of(0)) for k in (1, 2, 3) for some in combinations(known, k)}
+    for guard in sorted(monomial.guards, key=str) if every else ():
+        if guard[0] != ">=":
+            continue
+        rest = monomial.guards - {guard}
+        for fact in sorted(every, key=str):
+            over, under = (guard[1] - fact).constant, (guard[1] + fact).constant
+            if over is not None and over >= 0:
+                return _guarded(monomial, rest, work)
+            if under is not None and under < 0:
+                return {}
+            equal = _guarded(monomial, rest | {("==", oriented("==", fact))}, work)
+            if under == 0:
+                return equal
+            if over == -1:
+                return plus(_guarded(monomial, rest, work), scaled(apart(equal), -1))
+    return None
+
+
+def _guarded(monomial: Monomial, guards: frozenset[Guard], work: Normalizer) -> Form:
+    return work.monomial(monomial.binders, guards, monomial.factors)
 
 
 def _rewritten(monomial: Monomial, laws: Sequence[Contraction], work: Normalizer) -> Iterator[Form]:
@@ -109,7 +179,7 @@ def _at(monomial: Monomial, var: str, law: Contraction, work: Normalizer) -> Ite
     guards = frozenset(g for g in monomial.guards if var in g[1].symbols)
     for order in permutations([one for one, _ in own]):
         places = _matched(law, order, var)
-        if places is None or not _in_range(places, law, monomial, work):
+        if places is None or not _inside(places, law.free, monomial, work):
             continue
         mapping = {**places, law.binder[0]: Poly.sym(var)}
         if guards != frozenset((rel, oriented(rel, p.substitute(mapping))) for rel, p in law.guards):
@@ -145,9 +215,12 @@ def _matched(law: Contraction, reads: Sequence[Atom], var: str) -> dict[str, Pol
     return places
 
 
-def _in_range(places: Mapping[str, Poly], law: Contraction, monomial: Monomial, work: Normalizer) -> bool:
+def _inside(
+    places: Mapping[str, Poly], extents: Iterable[tuple[str, Poly]], monomial: Monomial, work: Normalizer
+) -> bool:
+    """Whether what stands for each index is an index with exactly its extent."""
     bound = dict(monomial.binders)
-    for name, extent in law.free:
+    for name, extent in extents:
         own = places[name].as_symbol
         if own is None or (bound[own] if own in bound else work.context.ranges.get(own)) != extent:
             return False

@@ -26,8 +26,8 @@ from gradproof.compiler.denote import Env, Symbols, evaluate, holds
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.graph import Graph, Node
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, OpDef
-from gradproof.compiler.rewriting import map_children, map_cond, replace_reads
-from gradproof.compiler.rules import Computation, rules_of
+from gradproof.compiler.rewriting import map_children, map_cond, replace_reads, tensors
+from gradproof.compiler.rules import Computation, computation, rules_of
 from gradproof.compiler.terms import (
     ONE,
     ZERO,
@@ -46,10 +46,13 @@ from gradproof.compiler.terms import (
     mul,
     negate,
     num,
+    opaque,
     select,
 )
-from gradproof.runtime.exact import uninterpreted
+from gradproof.runtime.exact import APPLIED, uninterpreted
 from gradproof.verifier.equality import equal
+from gradproof.verifier.naming import freeze
+from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.points import OneNode, Position, refute
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.shapes import tensor_extents
@@ -141,7 +144,7 @@ class _Work:
         self.op, self.small, self.timeout = op, small, timeout
         self.rules = rules_of(op)
         self.node = OneNode(op, small)
-        self._meaning = lru_cache(maxsize=None)(self._reference(Computation((), op.forward)))
+        self._meaning = lru_cache(maxsize=None)(self._reference(computation(op, op.forward)))
 
     def value(self) -> Iterator[Comparison]:
         """Every entry of the value."""
@@ -173,8 +176,8 @@ class _Work:
         rule = self._reference(self.rules.jvp)
         for at, got in self.node.entries("jvp", symbols):
             yield self._entry("jvp", at, got, rule(at), along, "JVP")
-        for name, computation in self.rules.vjps:
-            rule = self._reference(computation)
+        for name, made in self.rules.vjps:
+            rule = self._reference(made)
             for at, got in self.node.entries(f"vjp {name}", symbols):
                 yield self._entry(f"vjp {name}", at, got, rule(at), back(name), "VJP")
 
@@ -208,6 +211,7 @@ class _Work:
             same = either(both(left, right), both(negate(left), negate(right)))
             return "z3" if prove_real(same, (), self.timeout).answer == "proved" else ""
         a, b = (num(int(v)) if isinstance(v, int | np.integer) else v for v in (a, b))
+        a, b = (replace_reads(v, _by_arguments) if any(map(is_opaque, tensors(v))) else v for v in (a, b))
         if a == b or tidy(a) == tidy(b):
             return "structure"
         found = equal(a, b, Context({}, {}), (), self.timeout, generic=generic)
@@ -262,6 +266,28 @@ class _Work:
             return found if isinstance(found, bool | Cond) else found.term
 
         return entry
+
+
+def _by_arguments(read: Read) -> Term:
+    """A symbol of what an extern computes, named by its arguments' normal forms: equal ones give equal results."""
+    if read.tensor not in APPLIED:
+        return read
+    return Read(_canonical_name(read.tensor), read.index)
+
+
+@lru_cache(maxsize=4096)
+def _canonical_name(tensor: str) -> str:
+    kernel, args = APPLIED[tensor]
+    work = Normalizer(Context({}, {}))
+
+    def entry(value: Any) -> object:
+        return freeze(work.normal(replace_reads(value, _by_arguments)))
+
+    key = (kernel, tuple((arg.shape, tuple(entry(value) for value in arg.reshape(-1))) for arg in args))
+    return _names.setdefault(key, f"{opaque(kernel)}#{len(_names)}")
+
+
+_names: dict[object, str] = {}
 
 
 def tidy(term: Term) -> Term:

@@ -33,7 +33,7 @@ from gradproof.compiler.terms import (
     select,
 )
 from gradproof.verifier.bijections import aligned, region
-from gradproof.verifier.contraction import Contraction, contracted
+from gradproof.verifier.contraction import Law, contracted
 from gradproof.verifier.forms import (
     LIMIT,
     Atom,
@@ -66,10 +66,10 @@ class Equal:
     residue: int = 0  # monomials left over
 
 
-Laws: TypeAlias = Callable[[Normalizer], Sequence[Contraction]]
+Laws: TypeAlias = Callable[[Normalizer], Sequence[Law]]
 
 
-def no_laws(_: Normalizer) -> Sequence[Contraction]:
+def no_laws(_: Normalizer) -> Sequence[Law]:
     """No law besides those of the normal form."""
     return ()
 
@@ -90,6 +90,7 @@ def equal(
     `laws` gives rewritings that hold at all points (contraction.py).
     """
     work = Normalizer(context, generic)
+    work.narrowing = laws is no_laws  # a law knows ranges as they are written
     try:
         form = plus(work.form(left), scaled(work.form(right), -1))
         form = canonical(form)

@@ -70,6 +70,8 @@ def _producer(graph: Graph, name: str, keep: frozenset[int]) -> Node | None:
     if node.op in graph.loops:
         return None
     op = graph.ops[node.op]
+    if op.externs:
+        return None  # what an extern computes has no formula
     if op.output.kind == "int" or (keep and any(p.const for p in op.params if p.kind == "real")):
         return None
     return node

@@ -31,8 +31,7 @@ from gradproof.verifier.witness import Entries, Point, points_of, sizes_of, smal
 
 RESULT, MOVED = opaque(OUTPUT), TANGENT + OUTPUT
 Position: TypeAlias = tuple[int, ...]
-TRIES = 60  # points at which the laws are tested, until enough of them have a value
-ENOUGH = 8
+SIZES, TRIES, ENOUGH = 5, 24, 2  # the laws are tested at some sizes, until enough points of each have a value
 STEP = 40  # a derivative that a law states is compared with a difference quotient over 2^-STEP
 
 
@@ -236,32 +235,27 @@ class LawSearch(Search):
 @lru_cache(maxsize=1024)
 def law_check(op: OpDef) -> tuple[str, Counterexample | None]:
     """Why the laws are not to be used: one that fails at a point, or nothing to test them at; empty where they hold."""
-    tested = 0
     rng = random.Random(op.name)
     search = LawSearch(op, rules_of(op), 1.0)
+    tested = 0
     try:
-        for point in _points(op):
-            try:
-                found = search.conclude(point, lambda p, kind: _broken(search, p, kind, rng))
-            except (Undefined, Undecided, Irrational, ZeroDivisionError):
-                continue
-            if found is not None:
-                return f"a law does not hold of its extern: {found.got}", found
-            tested += 1
-            if tested >= ENOUGH:
-                return "", None
+        for sizes in (*smallest(op), *itertools.islice(sizes_of(op), SIZES)):
+            here = 0
+            for attempt in range(TRIES):
+                for point in itertools.islice(points_of(op, sizes, attempt + 1, attempt), attempt, attempt + 1):
+                    try:
+                        found = search.conclude(point, lambda p, kind: _broken(search, p, kind, rng))
+                    except (Undefined, Undecided, Irrational, ZeroDivisionError):
+                        continue
+                    if found is not None:
+                        return f"a law does not hold of its extern: {found.got}", found
+                    here += 1
+                if here == ENOUGH or not sum(sizes.ints.values()):
+                    break
+            tested += here
     except ExternError as error:
         return str(error), None
     return ("", None) if tested else ("the externs have a value at none of the points that were tried", None)
-
-
-def _points(op: OpDef) -> Iterator[Point]:
-    for sizes in smallest(op):
-        yield from points_of(op, sizes, 1, 0)
-    choices = list(itertools.islice(sizes_of(op), 6))
-    for attempt in range(TRIES // max(1, len(choices))):
-        for sizes in choices:
-            yield from itertools.islice(points_of(op, sizes, attempt + 1, attempt), attempt, attempt + 1)
 
 
 def _broken(search: LawSearch, point: Point, kind: str, rng: random.Random) -> Counterexample | None:

@@ -28,7 +28,8 @@ from gradproof.compiler.rewriting import replace_reads, substitute, tensors
 from gradproof.compiler.rules import RuleSet, extents, unfolded, without
 from gradproof.compiler.terms import ZERO, Read, Term, mul, neg, opaque, sub, total
 from gradproof.compiler.terms import add as plus
-from gradproof.verifier.contraction import Contraction, contraction
+from gradproof.verifier.contraction import Law as Rewriting
+from gradproof.verifier.contraction import contraction, support
 from gradproof.verifier.equality import equal
 from gradproof.verifier.hypotheses import explain
 from gradproof.verifier.normal import Normalizer
@@ -96,11 +97,12 @@ def _close(op: OpDef, known: Known, claimed: Term, timeout: float) -> Proof:
     for definition in known.definitions:
         difference = definition.put_in(difference)
 
-    def laws(work: Normalizer) -> Sequence[Contraction]:
-        found = []
+    def laws(work: Normalizer) -> Sequence[Rewriting]:
+        found: list[Rewriting] = []
         for law in known.rewritings:
             left, right = work.normal(law.left), work.normal(law.right)
-            one = contraction(left, right, dict(zip(law.indices, law.extents, strict=True)))
+            free = dict(zip(law.indices, law.extents, strict=True))
+            one = contraction(left, right, free) or support(left, right, free)
             found += [] if one is None else [one]
         return found
 
@@ -143,6 +145,8 @@ def laws_for(op: OpDef, moving: frozenset[str]) -> Known:
         elif law.adjoint is not None:
             weighted = mul(unfolded(op, law.adjoint), sub(slopes.left, slopes.right))
             paired = plus(paired, _over(law.indices, law.extents, weighted))
+        else:
+            rewritings.append(slopes)
     for position, definition in enumerate(definitions):
         others = definitions[:position]
         body = definition.body

@@ -113,6 +113,7 @@ class Normalizer:
     def __init__(self, context: Context, generic: frozenset[str] = frozenset()) -> None:
         self.context, self.generic = context, generic
         self.trace = Trace()
+        self.narrowing = True  # whether a guard that moves an end of a range becomes part of the range
         self._memo: dict[Term, Form] = {}
 
     # Terms -----------------------------------------------------------------------------------------------------
@@ -547,7 +548,9 @@ class Normalizer:
             guards = {g for g in self._settled(binders, guards) if g[1].constant is None or impossible(g)}
             if any(impossible(g) for g in guards) or any((e.constant or 1) < 1 or e == 0 for _, e in binders):
                 return {}
-            step = solve_equality(binders, guards) or narrow(self.context, binders, guards)
+            step = solve_equality(binders, guards) or (
+                narrow(self.context, binders, guards) if self.narrowing else None
+            )
             if step is None:
                 settled_form = self._settle(binders, guards, factors)
                 if settled_form is not None:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from gradproof.compiler.calculus import derivative
 from gradproof.compiler.claims import Claim, Verdict
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.graph import Bound, Entrywise, Env, Gradient, Graph, Ref
+from gradproof.compiler.graph import Bound, Entrywise, Env, Gradient, Graph, Node, Ref
 from gradproof.compiler.rewriting import rename_tensors, rename_tensors_cond, replace_reads, tensors, walk
 from gradproof.compiler.terms import (
     TRUE,
@@ -33,7 +33,7 @@ from gradproof.compiler.terms import (
 )
 from gradproof.verifier.equality import equal
 from gradproof.verifier.expanded import expanded, expanded_cond
-from gradproof.verifier.facts import value_name
+from gradproof.verifier.facts import ungrouped, value_name
 from gradproof.verifier.graph_domains import Ranges
 from gradproof.verifier.operators import ALL_SIZES, Options
 from gradproof.verifier.ranges import Context
@@ -136,7 +136,7 @@ def _related(rel: str, left: Term, right: Term, where: Cond, context: Context, r
 def _derivative(graph: Graph, gradient: Gradient) -> Term | None:
     """The coefficient of the tangent of one entry, with everything that it does not vary put in.
 
-    None where it is too large, or where there is a loop on the way.
+    None where it is too large, or where there is a loop or an extern on the way.
     """
     target = value_name(gradient.input)
     term: Term = Read(value_name(gradient.output), gradient.at)
@@ -147,11 +147,15 @@ def _derivative(graph: Graph, gradient: Gradient) -> Term | None:
         term = below
         if sum(1 for _ in walk(term)) > SIZE:
             return None
-    loops = {value_name(n.id) for n in graph.inner if n.op in graph.loops and n.id != gradient.input}
-    if not loops.isdisjoint(tensors(term)):
-        return None  # a loop's table has no formula here, and is no constant
+    opaque = {value_name(n.id) for n in graph.inner if n.id != gradient.input and _opaque(graph, n)}
+    if not opaque.isdisjoint(map(ungrouped, tensors(term))):
+        return None  # what a loop or an extern computes has no formula here, and is no constant
     tangent = f"d{target}"
     return _coefficient(derivative(term, {target: tangent}), tangent, gradient.to)
+
+
+def _opaque(graph: Graph, node: Node) -> bool:
+    return node.op in graph.loops or bool(graph.ops[node.op].externs)
 
 
 def _coefficient(term: Term, tangent: str, index: tuple[Poly, ...]) -> Term:
