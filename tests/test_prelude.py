@@ -68,7 +68,7 @@ def generic_points(op: OpDef, seed: int = 5) -> Iterator[Point]:
     for sizes in every[:4]:
         for point in points_of(op, sizes, 3, seed):
             tensors = dict(point.tensors)
-            for attempt in range(50):
+            for attempt in range(400 if op.externs else 50):
                 for param in op.params:
                     if param.kind == "real":
                         low, width = RANGES[attempt % len(RANGES)]
@@ -76,9 +76,17 @@ def generic_points(op: OpDef, seed: int = 5) -> Iterator[Point]:
                         tensors[param.name] = {k: low + Fraction(rng.random()) * width for k in entries}
                 tensors["g"] = {k: Fraction(rng.random()) * 4 - 2 for k in point.tensors["g"]}
                 moved = Point(op, sizes, tensors, point.shapes, point.kinds)
-                if in_domain(moved):
+                if in_domain(moved) and has_value(moved):
                     yield moved
                     break
+
+
+def has_value(point: Point) -> bool:
+    """Whether the operator's externs have a value at the point (a matrix may be singular, or not positive definite)."""
+    try:
+        return not point.op.externs or bool(Search(point.op, rules_of(point.op)).run(point, "forward", "", "float64"))
+    except ArithmeticError:
+        return False
 
 
 def slope(
