@@ -17,6 +17,7 @@ from gradproof.compiler.terms import TRUE, Cond, IntCmp, Num, Read, RealCmp, bot
 from gradproof.grammar.source import Span
 from gradproof.verifier.domains import Need, residual, without
 from gradproof.verifier.facts import GraphFacts, Instance, ungrouped, value_name
+from gradproof.verifier.loop_ranges import Table, read_out, table_of
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.signs import ANY, Bounds, Interval, settles
 from gradproof.verifier.together import deeper_cond
@@ -40,10 +41,15 @@ class Ranges:
     def __init__(self, graph: Graph, facts: GraphFacts) -> None:
         self.graph, self.facts = graph, facts
         self.reads: dict[str, Interval] = dict(facts.ranges)
+        self.tables: dict[str, Table] = {}  # of the nodes that are loops
         self._cache: dict[object, Interval] = {}
         for node in graph.inner:
-            if node.type.kind == "real" and node.op not in graph.loops:
-                self.reads[value_name(node.id)] = self._range(node)
+            name = value_name(node.id)
+            if node.op in graph.loops:
+                self.tables[name] = table_of(graph, node, self)
+                self.reads[name] = self.tables[name].every
+            elif node.type.kind == "real":
+                self.reads[name] = self._range(node)
 
     def key(self, node: Node) -> object:
         """All that a node's needs and range depend on: which arguments are the same, and their ranges."""
@@ -53,7 +59,8 @@ class Ranges:
         known = tuple(self.reads.get(ungrouped(name), ANY) for name in instance.tensors.values())
         named = zip(instance.tensors.values(), node.args, strict=True)
         deltas = tuple("" if isinstance(arg, Ref) else name for name, arg in named)
-        return (node.op, node.attrs, node.sizes, pattern, known, deltas)
+        tables = tuple(name for name in instance.tensors.values() if ungrouped(name) in self.tables)
+        return (node.op, node.attrs, node.sizes, pattern, known, deltas, tables)
 
     def _range(self, node: Node) -> Interval:
         key = self.key(node)
@@ -62,7 +69,10 @@ class Ranges:
             instance = Instance.of(self.graph, node)
             inside = dict(zip(op.forward.indices, op.forward.extents, strict=True))
             context = instance.context(self.facts.context, inside)
-            self._cache[key] = Bounds(context, self.reads).of(instance.term(meaning_of(op)))
+            term = instance.term(meaning_of(op))
+            read = {name for name in map(ungrouped, instance.tensors.values()) if name in self.tables}
+            known = {name: read_out(term, name, self.tables[name], context) for name in read}
+            self._cache[key] = Bounds(context, {**self.reads, **known} if known else self.reads).of(term)
         return self._cache[key]
 
 
