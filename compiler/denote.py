@@ -211,7 +211,10 @@ def _integers(fn: str, names: tuple[Term, ...], args: tuple[Any, ...]) -> list[T
 
 
 def _whole(value: Any) -> int:
-    return int(value) if isinstance(value, Fraction) else int(value.unique_fmpz())
+    whole = (int(value) if value.denominator == 1 else None) if isinstance(value, Fraction) else value.unique_fmpz()
+    if whole is None:
+        raise Undefined("an integer is wanted")
+    return int(whole)
 
 
 def _nothing(name: str, index: tuple[int, ...]) -> Any:

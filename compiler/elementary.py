@@ -22,6 +22,7 @@ from gradproof.compiler.scalar import (
     root,
 )
 from gradproof.compiler.terms import (
+    FALSE,
     ONE,
     ZERO,
     Cond,
@@ -324,13 +325,13 @@ def _pow0_base(u: Term, v: Term) -> Term:
 
 def _ipow_domain(u: Term, n: Term) -> Cond:
     poly = integer_of(n)
-    return nonzero(u) if poly is None else either(nonzero(u), int_ge(poly, 0))
+    return FALSE if poly is None else either(nonzero(u), int_ge(poly, 0))
 
 
 def _ipow_base(u: Term, n: Term) -> Term:
     poly = integer_of(n)
     if poly is None:
-        return mul(n, call("ipow", u, sub(n, ONE)))
+        return inverse(ZERO)
     # n = 0 apart: u^0 is 1 at u = 0 too, where u^-1 is not defined.
     return select(int_eq(poly, 0), ZERO, mul(n, call("ipow", u, size(poly - 1))))
 

@@ -3,17 +3,20 @@
 A function that is nowhere below c has 0 among its proximal subgradients wherever it is c (Clarke, Ledyaev, Stern and
 Wolenski 1998, section 1.2), and these are Clarke subgradients, also where the slopes nearby are unbounded. So two
 things are shown: the meaning is at least c throughout its domain, and the jvp that runs is 0 where the output is c.
+JVP is shown away from the ties of the rule only, and a rule may branch on more than the value: so that it is the
+calculus's derivative wherever the output is not c is shown here too, unless other ties are to be shown anyway.
 That the jvp is defined there is DOM's, that the vjp agrees with it everywhere is VJP's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import Formula, Kink, OpDef
 from gradproof.compiler.rewriting import substitute
-from gradproof.compiler.rules import least_at, meaning_of, unfolded
+from gradproof.compiler.rules import derived_jvp, least_at, meaning_of, tied, unfolded
 from gradproof.compiler.terms import ZERO, RealCmp, Term, select, sub
 from gradproof.verifier.domains import domain_reads
 from gradproof.verifier.equality import equal
@@ -38,4 +41,14 @@ def at_least(op: OpDef, kinks: Iterable[Kink], jvp: Formula, timeout: float) -> 
         found = equal(select(cond, rule, ZERO), ZERO, context, facts, timeout)
         if not found.proved:
             return f"the derivative that is used at the least value is not known to be 0: {found.reason}"
+    plain = replace(op, kinks=tuple(kink for kink in op.kinks if not kink.least))
+    if tied(plain):
+        return ""  # what is used at the other ties is shown of each of them
+    apart, smooth = rule, derived_jvp(plain)
+    for kink in kinks:
+        cond = least_at(kink, meaning)
+        apart, smooth = select(cond, ZERO, apart), select(cond, ZERO, smooth)
+    found = equal(apart, smooth, context, facts, timeout)
+    if not found.proved:
+        return f"the derivative that is used elsewhere is not known to be the formula's: {found.reason}"
     return ""
