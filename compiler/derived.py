@@ -14,20 +14,34 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
-from gradproof.compiler.calculus import derivative
+from gradproof.compiler.cases import assume, simplify
+from gradproof.compiler.dims import Poly
 from gradproof.compiler.functions import FUNCTIONS
-from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, OpDef, Param
+from gradproof.compiler.ops import COTANGENT, OUTPUT, Formula, Kink, OpDef, Param
 from gradproof.compiler.rewriting import (
     children,
     free_symbols,
     rename_tensors,
     rename_tensors_cond,
-    replace_reads,
     substitute,
     tensors,
+    walk,
 )
-from gradproof.compiler.rules import derive_vjp, derived_jvp, has_kinks, rules_of, tied
-from gradproof.compiler.terms import TRUE, Call, Cond, Pow, Read, Term
+from gradproof.compiler.rules import derive_vjp, derived_jvp, meaning_of, rules_of
+from gradproof.compiler.stable import stable_jvp
+from gradproof.compiler.terms import (
+    TRUE,
+    Call,
+    Cond,
+    Pow,
+    Read,
+    RealCmp,
+    Reduce,
+    Term,
+    both,
+    in_range,
+)
+from gradproof.compiler.transpose import inline
 from gradproof.grammar.source import Diagnostic
 
 
@@ -56,41 +70,63 @@ def derived_op(op: OpDef, param: str) -> OpDef:
     output, cotangent = given_names(op)
     names = {OUTPUT: output, COTANGENT: cotangent}
     lets = tuple(_renamed(let, names) for let in found.lets)
-    rule = _renamed(replace(found.result, target=OUTPUT), names)
-    sharp = tied(op) or any(has_kinks(f.body) for f in (*lets, rule))
+    rule = _indexed(op, param, _renamed(replace(found.result, target=OUTPUT), names))
+    moving = {*(p.name for p in op.differentiable), output}
+    ties = bool(op.kinks) or _tied(meaning_of(op), moving)
+    sharp = ties or any(_tied(f.body, moving | {let.target for let in lets}) for f in (*lets, rule))
     if any(output in tensors(f.body) and (sharp or _needs(f.body, output)) for f in (*lets, rule)):
         # Where not every value of y would do, or where values tie, what y is must be known: it is computed again.
         forward = rules_of(op).forward
         again = (*forward.lets, replace(forward.result, target=output))
         lets = (*again, *(let for let in lets if let.target not in {f.target for f in again}))
-    rough = {let.target for let in lets if has_kinks(let.body)} if not tied(op) else set()
+    rough = not ties and any(_tied(f.body, moving | {let.target for let in lets}) for f in (*lets, rule))
     meaning = rule
     if rough:
         smooth = Formula(OUTPUT, op.forward.indices, op.forward.extents, derived_jvp(op), op.forward.span)
-        meaning = _renamed(replace(derive_vjp(op, smooth, op.param(param)), target=OUTPUT, span=rule.span), names)
+        derived = replace(derive_vjp(op, smooth, op.param(param)), target=OUTPUT, span=rule.span)
+        meaning = _indexed(op, param, _renamed(derived, names))
     params = _params(op, param, (meaning, rule, *lets), output, cotangent)
-    read = {p.name for p in params}
-    target = op.param(param)
+    read = {*(p.name for p in params), *op.real_attrs}
     made = OpDef(
         vjp_name(op, param),
         op.attrs,
         params,
-        Param(OUTPUT, "real", target.axes),
+        Param(OUTPUT, "real", op.param(param).axes),
         meaning,
         rule.span,
-        tuple(c for c in op.requires if _speaks_of(op, c, params) and tensors(c) <= read | {*op.real_attrs}),
-        tuple(c for c in op.domain if _speaks_of(op, c, params) and tensors(c) <= read | {*op.real_attrs}),
+        tuple(c for c in op.requires if _speaks_of(op, c, params) and tensors(c) <= read),
+        tuple(c for c in op.domain if _speaks_of(op, c, params) and tensors(c) <= read),
         lets,
         rule if rough else None,
+        kinks=_jumps(op, meaning, lets) if ties else (),
         doc=f"The vjp of {op.name} with respect to {param}.",
     )
-    return replace(made, jvp=_jvp(made, rule, rough)) if rough else made
+    return replace(made, jvp=stable_jvp(made, rule)) if rough else made
 
 
 def _renamed(formula: Formula, names: dict[str, str]) -> Formula:
     body = formula.body
-    changed = rename_tensors_cond(body, names) if isinstance(body, Cond) else rename_tensors(body, names)
-    return replace(formula, body=changed)
+    if isinstance(body, Cond):
+        return replace(formula, body=rename_tensors_cond(body, names))
+    # That an index is in its range, which a transposed rule asks, it is.
+    ranges = zip(formula.indices, formula.extents, strict=True)
+    inside = both(*(in_range(Poly.sym(name), extent) for name, extent in ranges))
+    return replace(formula, body=simplify(rename_tensors(body, names), assume({}, inside)))
+
+
+def _indexed(op: OpDef, param: str, formula: Formula) -> Formula:
+    """The formula with the indices by which facts about the input go: the output's, or those that the domain reads."""
+    names: tuple[str, ...] | None = None
+    if formula.extents == op.forward.extents:
+        names = op.forward.indices
+    for read in (r for c in op.domain for r in walk(c) if isinstance(r, Read) and r.tensor == param):
+        bare = tuple(p.as_symbol or "" for p in read.index)
+        if names is None and len({*bare} - {"", *op.sizes, *op.int_attrs}) == len(formula.indices):
+            names = bare
+    if names is None or isinstance(formula.body, Cond):
+        return formula
+    renamed = {old: Poly.sym(new) for old, new in zip(formula.indices, names, strict=True) if old != new}
+    return replace(formula, indices=names, body=substitute(formula.body, renamed))
 
 
 def _needs(node: Term | Cond, tensor: str) -> bool:
@@ -130,19 +166,37 @@ def _speaks_of(op: OpDef, cond: Cond, params: tuple[Param, ...]) -> bool:
     return not (free_symbols(cond) & {*op.sizes}) - known
 
 
-def _jvp(op: OpDef, rule: Formula, rough: set[str]) -> Formula:
-    """The derivative of what runs, the intermediates with kinks held still: what they are does not matter."""
-    moving = {p.name: TANGENT + p.name for p in op.differentiable}
-    moving |= {let.target: TANGENT + let.target for let in op.lets if let.target not in rough}
-    lets = {TANGENT + let.target: let for let in op.lets if let.target not in rough}
+def _tied(term: Term | Cond, moving: set[str]) -> bool:
+    """Whether a condition on real values that move, or a function with a kink at such values, is in the term."""
+    for node in walk(term):
+        match node:
+            case RealCmp() if tensors(node) & moving:
+                return True
+            case Call(fn, _) if (FUNCTIONS[fn].pieces or FUNCTIONS[fn].jump) and tensors(node) & moving:
+                return True
+            case Reduce("max" | "min", _, _, _, body) if tensors(body) & moving:
+                return True
+            case _:
+                pass
+    return False
 
-    def tangent(term: Term) -> Term:
-        return replace_reads(derivative(term, moving), one)
 
-    def one(read: Read) -> Term:
-        let = lets.get(read.tensor)
-        if let is None:
-            return read
-        return tangent(substitute(let.body, dict(zip(let.indices, read.index, strict=True))))  # type: ignore[arg-type]
+def _jumps(op: OpDef, rule: Formula, lets: tuple[Formula, ...]) -> tuple[Kink, ...]:
+    """Wherever the rule ties it may jump: there the operator has a kink, so there is no second derivative.
 
-    return replace(rule, body=tangent(rule.body))  # type: ignore[arg-type]  # a rule is no condition
+    Declaring too much excuses nothing: where the rule is continuous after all, KINK asks for a subgradient.
+    """
+    known = {*op.sizes, *op.int_attrs, *rule.indices}
+    moving = {p.name for p in op.differentiable}
+    definitions = {let.target: (let.indices, let.body) for let in lets if not isinstance(let.body, Cond)}
+    found: dict[Cond, None] = {}
+    for node in walk(inline(rule.body, definitions)):  # type: ignore[arg-type]  # a rule is no condition
+        match node:
+            case RealCmp(_, a, b):
+                found[RealCmp("==", a, b)] = None
+            case Call(fn, args) if (jump := FUNCTIONS[fn].jump) is not None:
+                found.update((inner, None) for inner in walk(jump(*args)) if isinstance(inner, RealCmp))
+            case _:
+                pass
+    kept = (c for c in found if free_symbols(c) <= known and tensors(c) & moving)
+    return tuple(Kink(cond, None, rule.span, jump=True) for cond in kept)

@@ -19,14 +19,20 @@ from gradproof.compiler.transpose import NotLinear
 
 
 def tower(graph: Graph, order: int) -> tuple[Graph, ...]:
-    """The graph, the graph of its gradients, of theirs, and so on: `order` graphs.
-
-    Where a written rule is no linear map there is no graph of gradients; JVP or VJP of that operator is not proved.
-    """
+    """The graph, the graph of its gradients, of theirs, and so on: `order` graphs, or fewer where one is `blocked`."""
     graphs = [graph]
-    while len(graphs) < order and all(map(_linear, ops_of(graphs[-1]))):
+    while len(graphs) < order and not blocked(graphs[-1]):
         graphs.append(gradient_graph(graphs[-1]))
     return tuple(graphs)
+
+
+def blocked(graph: Graph) -> str:
+    """Why there is no graph of gradients, where JVP or VJP of an operator fails as well; empty where there is one."""
+    for op in ops_of(graph):
+        for one in derived_ops((op,), 2):
+            if not _linear(one):
+                return f"a rule of {one.name} is not linear"
+    return ""
 
 
 def derived_ops(ops: Iterable[OpDef], order: int) -> tuple[OpDef, ...]:
@@ -53,6 +59,12 @@ def gradient_claim(graph: Graph, gradient: Graph) -> Claim:
     """GRAD: the one graph is the gradient of the other."""
     text = f"the results of {gradient.name} are those of {graph.name} and their gradients, by full backpropagation"
     return Claim("GRAD", "graph", graph.name, text, digest(graph_digest(graph), graph_digest(gradient)), graph.span)
+
+
+def blocked_claim(graph: Graph) -> Claim:
+    """GRAD where there is no graph of gradients: it stands for all that a higher order would claim, and is open."""
+    text = f"{graph.name} has a graph of gradients"
+    return Claim("GRAD", "graph", graph.name, text, graph_digest(graph), graph.span)
 
 
 def symmetry_claim(op: OpDef) -> Claim:

@@ -17,7 +17,7 @@ from gradproof.compiler.gradient import gradient_graph
 from gradproof.compiler.graph import Graph
 from gradproof.compiler.loops import frozen
 from gradproof.compiler.obligations import claims_of_graph
-from gradproof.compiler.orders import claims_of_gradient
+from gradproof.compiler.orders import blocked, claims_of_gradient
 from gradproof.compiler.plan import Mode, Plan, cotangent_name, make_plan, tangent_name
 from gradproof.runtime.executor import Executor
 from gradproof.runtime.inputs import Door, InputError, Inputs, like
@@ -313,6 +313,8 @@ class Program:
 
 def _gradient_of(graph: Graph, certificate: Certificate) -> Program:
     """The program of a graph's gradients; Unsealed unless it is proved to be that."""
+    if reason := blocked(graph):
+        raise Unsealed(f"graph {graph.name} has no graph of gradients: {reason}")
     gradient = gradient_graph(graph)
     require(
         f"the gradient of graph {graph.name} (compile with order=2)", claims_of_gradient(graph, gradient), certificate

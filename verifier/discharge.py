@@ -11,7 +11,7 @@ from gradproof.compiler.loops import bodies, loops_of
 from gradproof.compiler.obligations import claims_of_graph, claims_of_loop, claims_of_op, op_digest, ops_of, own_claims
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.orders import claims_of_gradient, derived_ops, tower
-from gradproof.verifier.gradients import gradient_verdict
+from gradproof.verifier.gradients import blocked_verdict, gradient_verdict
 from gradproof.verifier.graphs import verdicts_of_graph
 from gradproof.verifier.loops import verdicts_of_loop
 from gradproof.verifier.operators import Options, verdicts_of_op
@@ -44,6 +44,7 @@ def verify(
     for loop in loops.values():
         verdicts += verdicts_of_loop(loop, options)
     verdicts += [gradient_verdict(graph, gradient, options.timeout) for graph, gradient in steps]
+    verdicts += [blocked_verdict(graphs_[-1]) for graphs_ in towers if len(graphs_) < order]
     _complete(verdicts, [c for op in wanted for c in claims_of_op(op)])
     for graph in every:
         _complete(verdicts, claims_of_graph(graph))

@@ -21,7 +21,7 @@ from gradproof.compiler.gradient import seeded
 from gradproof.compiler.graph import Arg, Graph, Node, Ref
 from gradproof.compiler.obligations import op_digest, ops_of
 from gradproof.compiler.ops import COTANGENT, OpDef
-from gradproof.compiler.orders import gradient_claim
+from gradproof.compiler.orders import blocked, blocked_claim, gradient_claim
 from gradproof.compiler.rewriting import rename_tensors, substitute
 from gradproof.compiler.rules import meaning_of, rules_of, unfolded
 from gradproof.compiler.terms import Add, Read, Term
@@ -40,6 +40,11 @@ def gradient_verdict(graph: Graph, gradient: Graph, timeout: float) -> Verdict:
     answer: Answer = "proved" if proof.proved else "unknown"
     seconds = perf_counter() - started
     return Verdict(gradient_claim(graph, gradient), answer, proof.by, "all sizes", seconds, reason=proof.reason)
+
+
+def blocked_verdict(graph: Graph) -> Verdict:
+    """The verdict on GRAD where there is no graph of gradients."""
+    return Verdict(blocked_claim(graph), "unknown", "", "all sizes", 0.0, reason=blocked(graph))
 
 
 def prove_gradient(graph: Graph, gradient: Graph, timeout: float) -> Proof:

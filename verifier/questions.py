@@ -13,7 +13,7 @@ from typing import Any
 
 from gradproof.compiler.denote import Env, Irrational, Rationals
 from gradproof.compiler.dims import Atom, Entry, FloorDiv, Max, Min, Mod, Poly, Sym
-from gradproof.compiler.rewriting import walk
+from gradproof.compiler.rewriting import map_children, map_cond, substitute, substitute_cond, walk
 from gradproof.compiler.terms import (
     Add,
     And,
@@ -68,6 +68,7 @@ class Question:
         self._polys: dict[Poly, Any] = {}
         self.divisions: dict[tuple[Poly, Poly], tuple[Any, Any]] = {}
         self._terms: dict[Term, Any] = {}
+        self._reduced: dict[Term, Any] = {}
         self._fresh = itertools.count()
         self._computed = frozenset[tuple[str, int]]().union(*map(_computed_reads, conds)) if reals else frozenset()
 
@@ -205,7 +206,8 @@ class Question:
                 return z3.If(self.cond(cond), self.term(then), self.term(other))
             case Reduce():
                 self.abstracted = f"a {term.kind} over an index was abstracted"
-                return z3.Real(f"{term.kind}!{next(self._fresh)}")
+                named = _nameless(term, 0)
+                return self._reduced.setdefault(named, z3.Real(f"{term.kind}!{next(self._fresh)}"))
 
     def _power(self, base: Any, exponent: int) -> Any:
         if abs(exponent) > MAX_POWER:
@@ -271,6 +273,20 @@ _EXACT: Mapping[str, Callable[..., Any]] = {
     "sign": lambda z3, x: z3.If(x > 0, z3.RealVal(1), z3.If(x < 0, z3.RealVal(-1), z3.RealVal(0))),
     "floor": lambda z3, x: z3.ToReal(z3.ToInt(x)),
 }
+
+
+def _nameless(node: Term, depth: int) -> Term:
+    """The term with every bound index named by its depth: what differs by such names alone is one value."""
+    if isinstance(node, Reduce):
+        name = f"@{depth}"  # no index, size or attribute is called so
+        apart = {node.var: Poly.sym(name)}
+        guard = _nameless_cond(substitute_cond(node.guard, apart), depth + 1)
+        return Reduce(node.kind, name, node.extent, guard, _nameless(substitute(node.body, apart), depth + 1))
+    return map_children(node, lambda t: _nameless(t, depth), lambda c: _nameless_cond(c, depth))
+
+
+def _nameless_cond(node: Cond, depth: int) -> Cond:
+    return map_cond(node, lambda t: _nameless(t, depth), lambda c: _nameless_cond(c, depth))
 
 
 def _computed_reads(cond: Cond) -> set[tuple[str, int]]:
