@@ -131,7 +131,13 @@ class System:
     def _digits(self, value: Poly, index: Poly) -> bool:
         for var, den in self.binders.items():
             linear = index.linear_in(var)
-            if linear is None or linear[0] != 1 or not self.positive(den):
+            whole = self._below(value)
+            # Where the value has a place in a range that den divides, den is not 0.
+            if (
+                linear is None
+                or linear[0] != 1
+                or not (self.positive(den) or (whole is not None and whole.over(den) is not None))
+            ):
                 continue
             rest = linear[1].over(den)
             if rest is None or not rest.symbols & self.binders.keys():
