@@ -45,11 +45,11 @@ PROGRAMS = {
 
 
 def bare(graph: Graph) -> Graph:
-    """The graph without what depends on how it was written: places, the words of claims, names of fixed sizes."""
+    """The graph without what depends on how it was written: places, words of claims, fixed sizes, the order of dims."""
     return replace(
         graph,
         span=BUILTIN,
-        dims=tuple(replace(d, span=BUILTIN) for d in graph.dims if d.value is None),
+        dims=tuple(sorted((replace(d, span=BUILTIN) for d in graph.dims if d.value is None), key=lambda d: d.name)),
         nodes=tuple(replace(n, span=BUILTIN) for n in graph.nodes),
         delta=tuple(replace(d, span=BUILTIN) for d in graph.delta),
         assumes=tuple(replace(b, span=BUILTIN, text="") for b in graph.assumes),
