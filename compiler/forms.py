@@ -33,7 +33,7 @@ def apply(draft: Draft, name: str, args: Sequence[Operand], kwargs: Mapping[str,
         return _fold(draft, name, args, kwargs, span)
     if "keepdims" in kwargs and not any(a.name == "keepdims" for op in overloads for a in op.attrs):
         return _keep(draft, name, args, kwargs, span)
-    place = _place(overloads)
+    place = _place(overloads) or (_place(overloads, kept=True) if draft.library.declared("axes", name) else None)
     if place is not None and len(args) == 2 and isinstance(args[1], tuple):
         args, kwargs = args[:1], {**kwargs, place: args[1]}
     if place is not None and isinstance(kwargs.get(place), tuple):
@@ -66,17 +66,15 @@ def reduced(draft: Draft, name: str, value: Value, word: str, span: Span) -> Val
     return apply(draft, word, (value,), {}, span)
 
 
-def _place(overloads: Sequence[OpDef]) -> str | None:
-    """The attribute that says along which axis an operator reduces, where it does."""
+def _place(overloads: Sequence[OpDef], kept: bool = False) -> str | None:
+    """The attribute that says along which axis an operator reduces, or (`kept`) along which it works, where it does."""
     for op in overloads:
-        wanted = [attr.name for attr in op.attrs if attr.default is None]
-        if len(op.params) != 1 or len(wanted) != 1:
-            continue
-        axes = op.params[0].axes
-        ranked = [axis for axis in axes if axis.rank == Poly.sym(wanted[0])]
-        # What lies behind the place is one axis, and it is gone: `x: [A..(axis), n, B..] -> [A.., B..]`.
-        if ranked and len(axes) == 3 and len(op.output.axes) == 2:
-            return wanted[0]
+        # What lies behind the place is one axis: `x: [A..(axis), n, B..] -> [A.., B..]`, or `-> [A.., m, B..]`.
+        if len(op.params) == 1 and len(op.params[0].axes) == 3 and len(op.output.axes) == (3 if kept else 2):
+            rank = op.params[0].axes[0].rank
+            for attr in op.attrs:
+                if rank == Poly.sym(attr.name):
+                    return attr.name
     return None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from gradproof.compiler.cases import simplify, simplify_cond
-from gradproof.compiler.dims import Entry, Poly, Sym
+from gradproof.compiler.dims import Entry, FloorDiv, Poly, Sym
 from gradproof.compiler.emit import Builder, rename
 from gradproof.compiler.functions import FUNCTIONS
 from gradproof.compiler.kernels import Kernel, Operand, Program, Scalar, Value, expandable, label, live
@@ -41,6 +41,7 @@ from gradproof.compiler.terms import (
     Truth,
     both,
     fresh,
+    in_range,
     int_lt,
     mul,
     neg,
@@ -253,7 +254,10 @@ class Lowering:
             return Scalar(Read(tensor, ()))
         polys = tuple(self.poly(p, guarded) for p in index)
         labels = {**self.labels((), polys), **self._all_labels()}
-        return self.builder.at(labels, self.value(tensor), polys, guarded)
+        extents = self.value(tensor).extents
+        inside = (in_range(p, e) for p, e in zip(index, extents, strict=True))
+        outside = guarded and not all(self.holds(c) for c in _flat(inside))
+        return self.builder.at(labels, self.value(tensor), polys, outside)
 
     def select(self, cond: Operand, then: Operand, other: Operand) -> Operand:
         """`then` where cond, else `other`."""
@@ -324,15 +328,37 @@ class Lowering:
         least = cond.poly
         for name in sorted(least.symbols & self.extents.keys()):
             linear = least.linear_in(name)
-            if linear is None or linear[0].constant is None:
+            if linear is None:
                 return False
-            least = linear[1] + (linear[0] * (self.extents[name] - 1) if linear[0].constant < 0 else 0)
+            slope, rest = linear
+            if self.nonnegative(slope):
+                least = rest
+            elif self.nonnegative(-slope):
+                least = rest + self.times_last(slope, self.extents[name] - 1)
+            else:
+                return False
+        return self.nonnegative(least)
+
+    def times_last(self, slope: Poly, last: Poly) -> Poly:
+        """At most slope * last, for a slope <= 0: -d * (n // d) is not below -n, where d is positive."""
+        quotient = next((a for a in last.atoms if isinstance(a, FloorDiv) and last == Poly.atom(a)), None)
+        if quotient is not None and slope == -quotient.den and self.positive(quotient.den):
+            return -quotient.num
+        return slope * last
+
+    def nonnegative(self, poly: Poly) -> bool:
+        """Whether every term is a product of sizes, and of attributes that are required to be positive, with a plus."""
         sizes = set(self.op.sizes)
-        return all(c >= 0 and all(isinstance(a, Sym) and a.name in sizes for a, _ in m) for m, c in least.terms)
+        sizes |= {name for name in self.op.int_attrs if self.positive(Poly.sym(name))}
+        return all(c >= 0 and all(isinstance(a, Sym) and a.name in sizes for a, _ in m) for m, c in poly.terms)
 
     def positive(self, extent: Poly) -> bool:
         """Whether an extent is at least 1 wherever the operator's requirements hold."""
         return positive(self.op, extent)
+
+
+def _flat(conds: Iterable[Cond]) -> list[Cond]:
+    return [c for cond in conds for c in (cond.args if isinstance(cond, And) else (cond,)) if c != TRUE]
 
 
 def numerators(args: tuple[Term, ...]) -> list[Term]:

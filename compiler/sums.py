@@ -123,7 +123,8 @@ class _Sum:
     def window(self, poly: Poly) -> bool:
         """Whether an equation puts windows at steps that are not 1: a scatter compares none with every place."""
         slopes = [s for s in (poly.linear_in(name) for name in self.binders) if s is not None and s[0].terms]
-        outer = any(name in poly.symbols for name in self.low.extents.keys() - self.binders.keys())
+        free = (poly.linear_in(name) for name in poly.symbols & (self.low.extents.keys() - self.binders.keys()))
+        outer = any(s is not None and s[0].constant in (1, -1) for s in free)  # where a scatter can add
         return outer and len(slopes) > 1 and any(s[0].constant not in (1, -1) for s in slopes)
 
     def replace(self, cond: Cond, name: str, extent: Poly, value: Poly) -> None:

@@ -165,8 +165,12 @@ def check(
     try:
         expected = Naive(flat, names, reals, Rationals()).run(computation)
     except Irrational:
-        with pytest.raises(Irrational):
-            run_kernel(kernel, full, sizes, ints, reals, scalars("rational"))
+        try:
+            found = run_kernel(kernel, full, sizes, ints, reals, scalars("rational"))
+        except Irrational:
+            pass
+        else:
+            assert np.size(found) == 0  # no entry leans on an intermediate that is not rational
         check_floats(kernel, computation, flat, full, sizes, ints, reals)
         return
     except Undefined as error:
@@ -395,8 +399,11 @@ def _shapes(
         else:
             sizes[name] = (random_.choice((0, 1, 2, 3)),)
     names = {**{k: math.prod(v) for k, v in sizes.items()}, **ints}
-    if ints.get("step") == 0 or any(a.extent.evaluate(names) < 0 for p in (*op.params, op.output) for a in p.axes):
-        return None
+    try:
+        if any(a.extent.evaluate(names) < 0 for p in (*op.params, op.output) for a in p.axes):
+            return None
+    except ZeroDivisionError:
+        return None  # a step of 0
     for cond in op.requires:
         free = free_symbols(cond) - names.keys()
         if not free and not tensors(cond):
@@ -417,7 +424,7 @@ def test_every_rule_of_the_prelude(op: OpDef) -> None:
     rules = rules_of(op)
     computations = [rules.forward, *([rules.jvp] if rules.jvp else []), *(c for _, c in rules.vjps)]
     done = 0
-    for _ in range(200):
+    for _ in range(2000):
         found = _shapes(op, random_, reals)
         if found is None:
             continue

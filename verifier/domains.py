@@ -109,24 +109,7 @@ def _settled(op: OpDef, need: Need) -> bool:
 def _occupied(need: Need) -> bool:
     """Whether an optimum's range has an index that meets its guard for sure: one of its ends, or an index around."""
     own, extent = need.requirement.binders[-1]
-    around = without(need.context, own)
-    if need.requirement.cond == TRUE:
-        return around.nonnegative(extent - 1)
-    guards = _conjuncts((need.requirement.cond,))
-    return any(
-        around.nonnegative(place)
-        and around.nonnegative(extent - 1 - place)
-        and all(_met(guard, own, place, around) for guard in guards)
-        for place in (Poly.of(0), extent - 1, *map(Poly.sym, around.ranges))
-    )
-
-
-def _met(guard: Cond, own: str, place: Poly, around: Context) -> bool:
-    """Whether an integer guard holds at a place, for sure."""
-    if not isinstance(guard, IntCmp):
-        return False
-    there = guard.poly.substitute({own: place})
-    return around.nonnegative(there) and (guard.rel == ">=" or around.nonnegative(-there))
+    return without(need.context, own).inhabited(own, extent, need.requirement.cond)
 
 
 def without(context: Context, index: str) -> Context:

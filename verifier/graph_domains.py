@@ -13,7 +13,7 @@ from gradproof.compiler.graph import Graph, Node, Ref
 from gradproof.compiler.rewriting import walk
 from gradproof.compiler.rules import meaning_of
 from gradproof.compiler.show import show
-from gradproof.compiler.terms import TRUE, Cond, IntCmp, Num, Read, RealCmp, both
+from gradproof.compiler.terms import Cond, IntCmp, Num, Read, RealCmp, both
 from gradproof.grammar.source import Span
 from gradproof.verifier.domains import Need, residual, without
 from gradproof.verifier.facts import GraphFacts, Instance, ungrouped, value_name
@@ -107,7 +107,7 @@ def _holds(graph: Graph, node: Node, need: Need, ranges: Ranges, timeout: float)
     if requirement.exists:
         own, extent = requirement.binders[-1]
         outside = instance.context(ranges.facts.context, without(need.context, own).ranges)
-        return 0 if requirement.cond == TRUE and outside.nonnegative(instance.extent(extent) - 1) else None
+        return 0 if outside.inhabited(own, instance.extent(extent), instance.cond(requirement.cond)) else None
     cond, path = instance.cond(requirement.cond), tuple(instance.cond(c) for c in requirement.path)
     for depth in range(DEPTH):
         if _settled(cond, path, context, ranges):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gradproof.compiler.dims import Entry, FloorDiv, Max, Min, Mod, Poly, Sym
 from gradproof.compiler.rewriting import polys, substitute_cond, walk
-from gradproof.compiler.terms import And, Cond, IntCmp, Not, Or, in_range, int_ge
+from gradproof.compiler.terms import TRUE, And, Cond, IntCmp, Not, Or, in_range, int_ge
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,32 @@ class Context:
         if not up and self._size_at_least_zero(left - 1):
             found.append(rest - slope * (blocks + 1))
         return found
+
+    def inhabited(self, name: str, extent: Poly, guard: Cond) -> bool:
+        """Whether some index below the extent meets the guard for sure: its ends and the indices around are tried.
+
+        `name` is the index in the guard; this context is the one around it, so that it is not among the ranges here.
+        """
+        conds = () if guard == TRUE else _parts(guard)
+        bounds = [cond.poly for cond in conds if isinstance(cond, IntCmp)]
+        if name in self.ranges or len(bounds) != len(conds):
+            return False
+        ends = [Poly.of(0), extent - 1, *map(Poly.sym, self.ranges)]
+        for linear in (poly.linear_in(name) for poly in bounds):
+            if linear is not None and linear[0].constant in (1, -1):
+                ends.append(-linear[1] * int(linear[0].constant or 1))
+        for end in ends:
+            there = (*(substitute_cond(c, {name: end}) for c in conds), *_parts(in_range(end, extent)))
+            if all(map(self._holds, there)):
+                return True
+        return False
+
+    def _holds(self, cond: Cond) -> bool:
+        match cond:
+            case IntCmp(rel, poly):
+                return self.nonnegative(poly) and (rel == ">=" or self.nonnegative(-poly))
+            case _:
+                return cond == TRUE
 
     def known(self, *goals: Cond) -> list[Cond]:
         """Everything known, as hypotheses for the solver; facts about entries at the entries that the goals read."""
@@ -155,6 +181,10 @@ def _negative(poly: Poly) -> frozenset[str]:
     """The symbols of the terms with a minus; "" for a constant."""
     names = [Poly({m: 1}).symbols or {""} for m, c in poly.terms if c < 0]
     return frozenset[str]().union(*names)
+
+
+def _parts(cond: Cond) -> tuple[Cond, ...]:
+    return cond.args if isinstance(cond, And) else (cond,)
 
 
 def entry_facts(conds: tuple[Cond, ...], wanted: frozenset[Entry]) -> list[Cond]:

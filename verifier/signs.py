@@ -301,7 +301,7 @@ class Bounds:
             return _ZERO
         if _counts_winners(term):
             return Interval(Fraction(1), None, False, True)
-        occupied = term.guard == Truth(True) and self.context.nonnegative(term.extent - 1)
+        occupied = self.context.inhabited(term.var, term.extent, term.guard)
         if body.nonnegative:
             if occupied:
                 return Interval(body.low, None, body.low_open, True)
