@@ -72,7 +72,9 @@ def derived_op(op: OpDef, param: str) -> OpDef:
     lets = tuple(_renamed(let, names) for let in found.lets)
     rule = _indexed(op, param, _renamed(replace(found.result, target=OUTPUT), names))
     moving = {*(p.name for p in op.differentiable), output}
-    ties = bool(op.kinks) or _tied(meaning_of(op), moving)
+    # At a least value there is a gradient to use and no second derivative: DOM will ask to stay away from it.
+    declared = tuple(kink for kink in op.kinks if not kink.least)
+    ties = bool(declared) or _tied(meaning_of(op), moving)
     sharp = ties or any(_tied(f.body, moving | {let.target for let in lets}) for f in (*lets, rule))
     if any(output in tensors(f.body) and (sharp or _needs(f.body, output)) for f in (*lets, rule)):
         # Where not every value of y would do, or where values tie, what y is must be known: it is computed again.
@@ -82,7 +84,9 @@ def derived_op(op: OpDef, param: str) -> OpDef:
     rough = not ties and any(_tied(f.body, moving | {let.target for let in lets}) for f in (*lets, rule))
     meaning = rule
     if rough:
-        smooth = Formula(OUTPUT, op.forward.indices, op.forward.extents, derived_jvp(op), op.forward.span)
+        smooth = Formula(
+            OUTPUT, op.forward.indices, op.forward.extents, derived_jvp(replace(op, kinks=declared)), op.forward.span
+        )
         derived = replace(derive_vjp(op, smooth, op.param(param)), target=OUTPUT, span=rule.span)
         meaning = _indexed(op, param, _renamed(derived, names))
     params = _params(op, param, (meaning, rule, *lets), output, cotangent)

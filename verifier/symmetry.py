@@ -21,6 +21,7 @@ from gradproof.compiler.rewriting import rename_tensors, replace_reads, substitu
 from gradproof.compiler.rules import RuleSet, extents, rules_of, tied, unfolded, without
 from gradproof.compiler.terms import Read, Term
 from gradproof.compiler.transpose import NotLinear
+from gradproof.grammar.source import Diagnostic
 from gradproof.verifier.derivatives import close, paired
 from gradproof.verifier.forms import forget
 from gradproof.verifier.proofs import Proof
@@ -36,6 +37,8 @@ def symmetry_verdict(op: OpDef, timeout: float) -> Verdict:
         proof = prove_symmetry(op, timeout)
     except RecursionError:
         proof = Proof(False, "", (), "the formula is nested too deeply")
+    except Diagnostic as error:  # a rule that runs an extern
+        proof = Proof(False, "", (), error.message)
     seconds, claim = perf_counter() - started, symmetry_claim(op)
     if proof.proved:
         return Verdict(claim, "proved", proof.by, "all sizes", seconds, proof.hypotheses)
