@@ -8,8 +8,10 @@ from functools import lru_cache
 
 from gradproof.compiler.claims import Hypothesis
 from gradproof.compiler.formulas import real
-from gradproof.compiler.ops import Axis, Law, OpDef
+from gradproof.compiler.ops import OUTPUT, TANGENT, Axis, Law, OpDef
+from gradproof.compiler.rewriting import tensors
 from gradproof.compiler.scopes import Scope, bare_reads, check_depth, parts, written
+from gradproof.compiler.terms import is_opaque
 from gradproof.grammar.printer import print_expr
 from gradproof.grammar.source import Diagnostic, Span
 from gradproof.grammar.syntax import Access, Binder, Compare, Expr, Name, Pack
@@ -75,6 +77,34 @@ def trusts(op: OpDef) -> tuple[Hypothesis, ...]:
     for law in op.laws:
         found[Hypothesis(f"law {law.text}", "trusted, tested on samples")] = None
     return tuple(found)
+
+
+def check_laws(op: OpDef) -> None:
+    """Laws and kinks stand where they can, and what an extern's result needs is written; Diagnostic where not."""
+    if not op.externs:
+        if op.laws:
+            advice = "a law is about what an `extern` computes; a formula needs none"
+            raise Diagnostic("E-LAW", "a law without an extern", op.laws[0].span, advice)
+        return
+    span = op.externs[0].span
+    if not op.lawful:
+        advice = f"what follows from it by a formula is an operator of its own: `extern {OUTPUT} = ...` here"
+        raise Diagnostic("E-EXTERN", "the result is no extern's", span, advice)
+    if op.kinks or op.runs is not None:
+        raise Diagnostic("E-EXTERN", "what an extern computes has no `at` and no `runs`", span, "leave them out")
+    missing = [p.name for p in op.params if p.differentiable and p.name not in {f.target for f in op.vjps}]
+    if missing:
+        advice = "no formula says what the derivative is, so write the rule; the laws prove it"
+        raise Diagnostic("E-EXTERN", f"`vjp {missing[0]}` is not written", span, advice)
+    made = {OUTPUT, TANGENT + OUTPUT}
+    for let in op.lets:
+        read = tensors(let.body)
+        if read & made or any(map(is_opaque, read)):
+            made.add(let.target)
+    for law in op.laws:
+        if not (tensors(law.left) | tensors(law.right)) & made:
+            advice = "a law says what an extern computes; what inputs must be is `require` or `where`"
+            raise Diagnostic("E-LAW", "this law reads nothing that an extern computes", law.span, advice)
 
 
 def _free(exprs: list[Expr], scope: Scope) -> dict[str, Span]:

@@ -14,7 +14,7 @@ from gradproof.compiler.formulas import (
     real,
 )
 from gradproof.compiler.integral import integral
-from gradproof.compiler.laws import WrittenLaw, index_names, law_of
+from gradproof.compiler.laws import WrittenLaw, check_laws, index_names, law_of
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Axis, Extern, Formula, Kink, OpDef, Param
 from gradproof.compiler.ops import Promise as Ensured
 from gradproof.compiler.rewriting import free_symbols, reads_of, tensors
@@ -30,7 +30,7 @@ from gradproof.compiler.signatures import (
     nothing,
     op_signature,
 )
-from gradproof.compiler.terms import ZERO, And, Cond, Num, Read, RealCmp, is_opaque, opaque
+from gradproof.compiler.terms import ZERO, And, Cond, Num, Read, RealCmp, opaque
 from gradproof.grammar import syntax as written_syntax
 from gradproof.grammar.source import Diagnostic, Source, Span
 from gradproof.grammar.syntax import (
@@ -108,12 +108,11 @@ class _Stanza:
         stanza, signature = self.stanza, self.signature
         for clause in stanza.clauses:
             self.take(clause)
-        self.check_laws()
         if self.forward is None:
             advice = f"write what it means: `{OUTPUT} = ...`" if self.lifted else f"write `{OUTPUT}[...] = ...`"
             raise Diagnostic("E-NO-DEFINITION", f"`{stanza.name}` has no definition", stanza.span, advice)
         self.report_unused()
-        return OpDef(
+        made = OpDef(
             stanza.name,
             signature.attrs,
             signature.params,
@@ -134,6 +133,8 @@ class _Stanza:
             tuple(law_of(each, self.law_scope()) for each in self.laws),
             text_of(stanza.span),
         )
+        check_laws(made)
+        return made
 
     @property
     def lifted(self) -> bool:
@@ -293,33 +294,6 @@ class _Stanza:
         also = (OUTPUT, COTANGENT, *self.tangents)
         return self.rule_scope(*also).reading({TANGENT + OUTPUT: _tensor(self.signature.output)})
 
-    def check_laws(self) -> None:
-        """Laws and kinks stand where they can, and what an extern's result needs is written."""
-        if self.laws and not self.externs:
-            advice = "a law is about what an `extern` computes; a formula needs none"
-            raise Diagnostic("E-LAW", "a law without an extern", self.laws[0].span, advice)
-        if not self.externs:
-            return
-        span = self.externs[0].span
-        if not any(e.tensor == opaque(OUTPUT) for e in self.externs):
-            advice = f"what follows from it by a formula is an operator of its own: `extern {OUTPUT} = ...` here"
-            raise Diagnostic("E-EXTERN", "the result is no extern's", span, advice)
-        made = {OUTPUT, TANGENT + OUTPUT}
-        for let in self.lets.values():
-            read = tensors(let.body)
-            if read & made or any(map(is_opaque, read)):
-                made.add(let.target)
-        for law in self.laws:
-            if not _read_by(law.cond) & made:
-                advice = "a law says what an extern computes; what inputs must be is `require` or `where`"
-                raise Diagnostic("E-LAW", "this law reads nothing that an extern computes", law.span, advice)
-        if self.kinks or self.runs is not None:
-            raise Diagnostic("E-EXTERN", "what an extern computes has no `at` and no `runs`", span, "leave them out")
-        missing = [p.name for p in self.signature.params if p.differentiable and p.name not in self.vjps]
-        if missing:
-            advice = "no formula says what the derivative is, so write the rule; the laws prove it"
-            raise Diagnostic("E-EXTERN", f"`vjp {missing[0]}` is not written", span, advice)
-
     def add_definition(self, equation: Equation) -> None:
         if self.forward is not None:
             raise Diagnostic(
@@ -468,18 +442,6 @@ class _Stanza:
             if name not in used:
                 message = f"the intermediate `{name}` of `{self.stanza.name}` is never read"
                 self.warn(Diagnostic("W-UNUSED", message, self.lets[name].span, "leave it out"))
-
-
-def _read_by(expr: Expr) -> set[str]:
-    """The tensors that an expression reads."""
-    found: set[str] = set()
-    stack = [expr]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Access):
-            found.add(node.tensor)
-        stack += parts(node)
-    return found
 
 
 def _symbols(axis: Axis) -> frozenset[str]:

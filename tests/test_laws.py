@@ -330,3 +330,21 @@ def test_a_rule_that_runs_an_extern_has_no_second_order() -> None:
         gp.compile(PROGRAM, order=2)
     assert caught.value.span is not None
     assert caught.value.span.line == 2
+
+
+LOOP = """
+dim N, T
+graph cell(h: f64[N], a: f64[N, N]) -> f64[N] { return solve(a, h) }
+graph f(h0: f64[N], a: f64[T, N, N]) -> f64[] { return sum(scan_last(cell, h0, a)) }
+"""
+
+
+def test_an_extern_in_a_loop_is_trusted_and_runs() -> None:
+    graph = next(s for s in to_data(gp.verify(LOOP))["files"][0]["subjects"] if s["name"] == "f")
+    assert all(o["verdict"] == "proved" for o in graph["obligations"])
+    assert {o["code"] for o in graph["obligations"] if o["trusts"]} == {"FWD", "DENSE", "PLAN", "DOM"}
+    given = {"h0": np.array([1.0, 2.0]), "a": np.array([[[2.0, 1.0], [0.0, 4.0]], [[1.0, 0.0], [3.0, 2.0]]])}
+    value, gradients = gp.compile(LOOP)["f"].value_and_grad(given)
+    inverse = np.linalg.inv(given["a"][1]) @ np.linalg.inv(given["a"][0])
+    assert value == pytest.approx(float(np.sum(inverse @ given["h0"])))
+    assert np.allclose(gradients["h0"], inverse.sum(0))
