@@ -22,7 +22,7 @@ from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Und
 from gradproof.compiler.lower import kernel_of
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, OpDef, Param, Promise
 from gradproof.compiler.rewriting import free_symbols
-from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of
+from gradproof.compiler.rules import RuleSet, derived_jvp, extents, least_at, meaning_of
 from gradproof.compiler.terms import Cond, Term
 from gradproof.runtime.interpret import run_kernel
 from gradproof.runtime.scalars import scalars
@@ -205,9 +205,10 @@ class Search:
         """The entries at a declared kink, with the coefficient declared there."""
         field = Rationals() if kind == "rational" else Intervals()
         for kink in self.op.kinks:
-            for entry in self.indices(point) if self._entrywise(kink.cond) else ():
+            cond = least_at(kink, meaning_of(self.op)) if kink.least else kink.cond
+            for entry in self.indices(point) if self._entrywise(cond) else ():
                 env = self.env(point, kind, entry)
-                if kink.value is not None and holds(kink.cond, env, field) is True:
+                if kink.value is not None and holds(cond, env, field) is True:
                     yield entry, evaluate(kink.value, env, field)
 
     def _entrywise(self, cond: Cond) -> bool:
