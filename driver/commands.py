@@ -49,11 +49,14 @@ def fmt(args: Namespace) -> int:
 
 def graph(args: Namespace) -> int:
     """Print the graphs of a file as DOT, Mermaid or JSON."""
+    from gradproof.compiler.loops import bodies
     from gradproof.report import picture
     from gradproof.running import choose
 
     graphs = load(one(args.file)).graphs
     chosen = [choose(graphs, args.graph, args.file)] if args.graph else list(graphs.values())
+    known = {graph.name for graph in graphs.values()}
+    chosen += [body for graph in chosen for body in bodies(graph) if body.name not in known]
     print({"dot": picture.dot, "mermaid": picture.mermaid, "json": picture.to_json}[args.format](chosen))
     return DONE
 

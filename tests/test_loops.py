@@ -69,6 +69,12 @@ graph doubled(h: f64[N], w: f64[N]) -> (f64[N], f64[N]) { return scan_last(doubl
 graph copies(a: f64[N], x: f64[N]) -> (f64[N], f64[N], f64[N]) { y = a * x; return y, y, a }
 graph copied(h: f64[N], xs: f64[T, N]) -> (f64[T, N], f64[T, N], f64[T, N]) { return scan(copies, h, xs) }
 
+# A constant initial state, nothing that is differentiated but one weight; and nothing at all.
+graph steady(a: f64[N], const x: f64[N], w: f64[N]) -> f64[N] { return a * x + w * w }
+graph constant(xs: f64[T, N], const h: f64[N], w: f64[N]) -> f64[N] { return scan_last(steady, h, xs, w=w) }
+graph lengths(const x: f64[N]) -> f64[] { return sum(x * x) }
+graph squares(a: f64[], const xs: f64[T, N]) -> f64[T] { return a * scan(lengths, (), xs) }
+
 # A loop in a loop.
 graph inner(z: f64[N], x: f64[]) -> f64[N] { return sin(z) * x }
 graph outer(z: f64[N], row: f64[V]) -> f64[N] { return scan_last(inner, z, row) + z }
@@ -213,6 +219,9 @@ def cells(jax: Any) -> dict[str, tuple[Callable[..., Any], dict[str, int]]]:
         last, results = mixed_scan(h, xs, w, ks, False)
         return *results, last * w.sum()
 
+    def constant(xs: Any, w: Any, h: Any) -> Any:
+        return lax.scan(lambda a, x: (a * lax.stop_gradient(x) + w * w, None), h, xs)[0]
+
     def bent(h: Any, c: Any, xs: Any) -> Any:
         return lax.scan(lambda s, x: ((jax.nn.relu(s[0] - x) + jnp.abs(x) * s[1], s[1]), None), (h, c), xs)[0]
 
@@ -253,6 +262,8 @@ def cells(jax: Any) -> dict[str, tuple[Callable[..., Any], dict[str, int]]]:
         "forgetful": (lambda h, xs: jnp.concatenate([h[None], jnp.sin(xs)])[-1], {}),
         "rows": (lambda xs, w: xs @ w, {}),
         "bent": (bent, {}),
+        "constant": (constant, {}),
+        "squares": (lambda a, xs: a * (xs * xs).sum(1), {}),
         "copied": (lambda h, xs: lax.scan(lambda a, x: (a * x, (a * x, a * x, a)), h, xs)[1], {}),
         "nested": (nested, {}),
     }

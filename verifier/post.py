@@ -51,7 +51,14 @@ def verdict(graph: Graph, claim: Claim, position: int, ranges: Ranges, options: 
     ensure = graph.ensures[position]
     statement = ensure if isinstance(ensure, Entrywise) else generic(graph, ensure)
     if statement is None:
-        return Verdict(claim, "unknown", "", ALL_SIZES, 0.0, reason="an ensure about integers or conditions")
+        return Verdict(
+            claim,
+            "unknown",
+            "",
+            ALL_SIZES,
+            0.0,
+            reason=f"{ensure.text}: integers and conditions are not bounded; assume it of an input",
+        )
     by = _proved(graph, statement, ranges, options)
     if by:
         return Verdict(claim, "proved", by, ALL_SIZES, 0.0)
