@@ -101,8 +101,7 @@ def _settled(op: OpDef, need: Need) -> bool:
         return _occupied(need)
     reals = tuple(c for c in _conjuncts(requirement.path) if isinstance(c, RealCmp | Not))
     integers = tuple(c for c in _conjuncts(requirement.path) if isinstance(c, IntCmp))
-    context = Context(need.context.lower, need.context.ranges, (*need.context.facts, *integers))
-    bounds = Bounds(context, domain_reads(op), (*setting_of(op).facts, *reals))
+    bounds = Bounds(need.context.with_facts(integers), domain_reads(op), (*setting_of(op).facts, *reals))
     return settles(bounds, requirement.cond)
 
 

@@ -122,8 +122,7 @@ def _holds(graph: Graph, node: Node, need: Need, ranges: Ranges, timeout: float)
 def _settled(cond: Cond, path: tuple[Cond, ...], context: Context, ranges: Ranges) -> bool:
     reals = tuple(c for c in path if isinstance(c, RealCmp))
     integers = tuple(c for c in path if isinstance(c, IntCmp))
-    inside = Context(context.lower, context.ranges, (*context.facts, *integers))
-    return settles(Bounds(inside, ranges.reads, reals), cond)
+    return settles(Bounds(context.with_facts(integers), ranges.reads, reals), cond)
 
 
 def _solver_holds(cond: Cond, path: tuple[Cond, ...], context: Context, ranges: Ranges, timeout: float) -> bool:

@@ -26,8 +26,12 @@ class Context:
         return Context(self.lower, {**self.ranges, **more}, self.facts) if more else self
 
     def with_facts(self, more: Iterable[Cond]) -> Context:
-        """This context where more conditions hold."""
-        return Context(self.lower, self.ranges, (*self.facts, *more))
+        """This context where more conditions hold, at the indices that they name.
+
+        A guard `0 <= idx[i]` says nothing of `idx[j]`: what reads entries goes by a form that `entry_facts` passes over.
+        """
+        here = (And((cond,)) if entries_in(cond) else cond for cond in more)
+        return Context(self.lower, self.ranges, (*self.facts, *here))
 
     def nonnegative(self, poly: Poly, extra: Iterable[Poly] = ()) -> bool:
         """Whether poly >= 0 for sure; False means only that this quick test can't say.

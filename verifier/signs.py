@@ -198,8 +198,7 @@ class Bounds:
         conds = cond.args if isinstance(cond, And) else (cond,)
         reals = tuple(c for c in conds if isinstance(c, RealCmp))
         integers = tuple(c for c in conds if not isinstance(c, RealCmp | Truth))
-        context = Context(self.context.lower, self.context.ranges, (*self.context.facts, *integers))
-        return Bounds(context, self.reads, (*self.facts, *reals))
+        return Bounds(self.context.with_facts(integers), self.reads, (*self.facts, *reals))
 
     def _size(self, poly: Poly) -> Interval:
         if poly.constant is not None:
@@ -238,7 +237,7 @@ class Bounds:
             if extent == whole.extent and substitute(whole.body, {whole.var: Poly.sym(name)}) == part:
                 # Another summand above 0 leaves less than 1 for this one.
                 alone = not (inner.positive and self.context.nonnegative(extent - 2))
-                return Interval(Fraction(0), Fraction(1), not inner.positive, not alone)
+                return Interval(Fraction(0), Fraction(1), inner.positive, not alone)
         return ANY
 
     def _power(self, base: Term, exponent: int) -> Interval:
