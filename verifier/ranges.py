@@ -28,7 +28,8 @@ class Context:
     def with_facts(self, more: Iterable[Cond]) -> Context:
         """This context where more conditions hold, at the indices that they name.
 
-        A guard `0 <= idx[i]` says nothing of `idx[j]`: what reads entries goes by a form that `entry_facts` passes over.
+        A guard `0 <= idx[i]` says nothing of `idx[j]`: what reads entries goes by a form that `entry_facts` passes
+        over.
         """
         here = (And((cond,)) if entries_in(cond) else cond for cond in more)
         return Context(self.lower, self.ranges, (*self.facts, *here))
