@@ -316,6 +316,8 @@ def test_a_derived_operator_that_is_not_the_rule_is_found(monkeypatch: pytest.Mo
 # Attacks on second derivatives: right at first order, wrong at second
 
 WRONG = {
+    "sinc": "fn f(x) {\n  y = select(x == 0, 1, sin(x) / x)\n"
+    "  vjp x = g * select(x == 0, 0, (x * cos(x) - sin(x)) / x^2)\n}",
     "a patch at a point": "fn f(x) {\n  y = x^2\n  vjp x = select(x == 1, 2*g, 2*g*x)\n}",
     "a patch with a zero": "fn f(x) {\n  y = x^2\n  vjp x = g * select(x == 0, 0, 2*x)\n}",
     "a patch beside the output": "fn f(x) {\n  y = exp(x)\n  vjp x = select(x == 0, g, g*y)\n}",
@@ -326,6 +328,8 @@ WRONG = {
 def test_a_patch_is_refuted_at_second_order(name: str) -> None:
     verdicts = gp.verify(WRONG[name], order=2).verdicts
     second = [v for v in verdicts if v.claim.subject == "f.vjp.x"]
+    first = [v for v in verdicts if v.claim.subject == "f" and v.claim.code in ("JVP", "KINK")]
+    assert {v.answer for v in first} == {"proved"}
     assert any(v.answer == "refuted" for v in second), [(v.claim.code, v.answer, v.reason) for v in second]
     for verdict in second:
         if verdict.answer == "refuted":
