@@ -80,8 +80,7 @@ class LoopDef:
     @property
     def width(self) -> Poly:
         """The entries of a row."""
-        last = self.columns[-1]
-        return last.offset + Poly.product(last.shape)
+        return sum((Poly.product(column.shape) for column in self.columns), Poly.of(0))
 
     @property
     def gradients(self) -> tuple[Column, ...]:
@@ -127,7 +126,8 @@ def _columns(loop: LoopDef) -> tuple[Column, ...]:
     states = loop.states
     offset = Poly.of(0)
     out: list[Column] = []
-    for k, id_ in enumerate(loop.body.outputs):
+    known = range(len(loop.body.nodes))  # an ill-formed body (WF refuses it) may return what does not exist
+    for k, id_ in enumerate(id_ for id_ in loop.body.outputs if id_ in known):
         # SHAPE of the body proves that a state's result has the state's own shape.
         shape = loop.type_of(states[k]).shape if k < len(states) else loop.body.nodes[id_].type.shape
         out.append(Column(shape, offset))
@@ -178,7 +178,7 @@ def problems(loop: LoopDef) -> list[str]:
     names = [name for name, _ in loop.roles]
     if sorted(names) != sorted(_types(loop)):
         return [f"the roles of {loop.name} are not those of its body's inputs"]
-    if not body.outputs or len(loop.states) > len(body.outputs):
+    if not body.outputs or len(loop.columns) < len(body.outputs) or len(loop.states) > len(body.outputs):
         return [f"{loop.name} has {len(loop.states)} states and its body {len(body.outputs)} results"]
     moving = {n.name for n in body.gamma}
     equal = {(c.left, c.right) for c in body.size_claims}

@@ -13,13 +13,14 @@ import gradproof as gp
 import numpy as np
 import pytest
 from gradproof.compiler.elaborate import load_text
-from gradproof.compiler.graph import Graph
+from gradproof.compiler.graph import Graph, Ref
 from gradproof.compiler.loops import LoopDef
 from gradproof.compiler.wellformed import check
 from gradproof.grammar.source import Diagnostic
 from gradproof.runtime.looping import Layout, TapeBody
 from gradproof.runtime.loops import Given, Loop, Pulled, Series
 from gradproof.runtime.program import Program
+from gradproof.verifier import discharge
 from gradproof.verifier.layouts import body_problem, layout_problem
 from gradproof.verifier.loops import verdicts_of_loop
 from gradproof.verifier.operators import Options
@@ -635,20 +636,57 @@ def test_roles_must_fit_the_body() -> None:
     assert "unknown" in {v.answer for v in verdicts_of_loop(states, Options())}
 
 
+BUILT: dict[str, Callable[[Graph, LoopDef], Graph]] = {
+    "fewer roles": lambda g, loop: with_loop(g, loop, roles=loop.roles[:-1]),
+    "other roles": lambda g, loop: with_loop(g, loop, roles=tuple((n, "fixed") for n, _ in loop.roles)),
+    "roles in another order": lambda g, loop: with_loop(g, loop, roles=loop.roles[::-1]),
+    "a step more": lambda g, loop: with_loop(g, loop, length=loop.length + 1),
+    "another name": lambda g, loop: with_loop(g, loop, name="other"),
+    "no results": lambda g, loop: with_body(g, loop, outputs=(), output_names=()),
+    "a result that is no state's": lambda g, loop: with_body(g, loop, outputs=(1,), output_names=("x",)),
+    "results that do not exist": lambda g, loop: with_body(g, loop, outputs=(97, 98, 99)),
+    "no dims": lambda g, loop: with_body(g, loop, dims=()),
+    "an operator of this name": lambda g, loop: replace(g, ops={**g.ops, loop.name: next(iter(g.ops.values()))}),
+    "arguments in another order": lambda g, loop: with_node(g, loop, lambda args: args[::-1]),
+    "fewer arguments": lambda g, loop: with_node(g, loop, lambda args: args[:-1]),
+    "a later argument": lambda g, loop: with_node(g, loop, lambda args: (Ref(len(g.nodes) - 1), *args[1:])),
+}
+
+
+def with_loop(graph: Graph, loop: LoopDef, **changes: Any) -> Graph:
+    return replace(graph, loops={loop.name: replace(loop, **changes)})
+
+
+def with_body(graph: Graph, loop: LoopDef, **changes: Any) -> Graph:
+    return with_loop(graph, loop, body=replace(loop.body, **changes))
+
+
+def with_node(graph: Graph, loop: LoopDef, change: Callable[[Any], Any]) -> Graph:
+    nodes = tuple(replace(n, args=change(n.args)) if n.op == loop.name else n for n in graph.nodes)
+    return replace(graph, nodes=nodes)
+
+
+@pytest.mark.parametrize("change", BUILT.values(), ids=BUILT.keys())
+def test_a_loop_that_was_built_wrongly_is_not_proved(change: Callable[[Graph, LoopDef], Graph]) -> None:
+    graph = graph_of(INVARIANT)
+    verdicts = discharge.verify((), (change(graph, *graph.loops.values()),), Options(timeout=2.0, search=0.2))
+    assert any(v.answer != "proved" for v in verdicts)
+    assert {v.answer for v in discharge.verify((), (graph,))} == {"proved"}
+
+
 def test_a_program_wants_the_claims_of_its_loops_and_bodies() -> None:
     from gradproof.compiler.obligations import claims_of_graph
     from gradproof.runtime.program import Unsealed
-    from gradproof.verifier.discharge import certify, verify
 
     graph = graph_of(SOURCE)
     kinds = {(c.kind, c.subject) for c in claims_of_graph(graph)}
     assert {("graph", "f"), ("graph", "f_cell"), ("loop", "scan f_cell")} <= kinds
-    verdicts = verify((), (graph,))
-    Program(graph, certify(verdicts))
+    verdicts = discharge.verify((), (graph,))
+    Program(graph, discharge.certify(verdicts))
     for kind, subject in (("loop", "scan f_cell"), ("graph", "f_cell")):
         fewer = [v for v in verdicts if (v.claim.kind, v.claim.subject) != (kind, subject)]
         with pytest.raises(Unsealed):
-            Program(graph, certify(fewer))
+            Program(graph, discharge.certify(fewer))
 
 
 MISTAKES = {

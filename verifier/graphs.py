@@ -36,6 +36,11 @@ def verdicts_of_graph(graph: Graph, options: Options) -> list[Verdict]:
     tape = [c for c in claims if c.code in ("WF", "EDGE", "FWD", "DENSE")]
     for verdict in prove_tape(graph, tape, timeout=options.timeout):
         found[verdict.claim.key] = verdict
+    if any(v.claim.code == "WF" and v.answer != "proved" for v in found.values()):
+        rest = [c for c in claims if c.key not in found]
+        reason = "the graph is not well-formed"
+        found |= {c.key: Verdict(c, "unknown", "", ALL_SIZES, 0.0, reason=reason) for c in rest}
+        return [found[c.key] for c in claims]
     ranges = Ranges(graph, facts_of(graph))
     for claim in claims:
         match claim.code:
