@@ -18,8 +18,8 @@ demo: .venv/.run ## prove the examples, show a refusal, train the digits
 test: .venv/.test ## every test
 	$(BIN)/python -m pytest -q
 
-mutants: .venv/.test ## every mutant of every rule, not only a sample (half an hour)
-	MUTANTS=all $(BIN)/python -m pytest -q tests/test_mutations.py
+mutants: .venv/.test ## every mutant of every rule, not only a sample (hours)
+	MUTANTS=1 $(BIN)/python -m pytest -q tests/test_mutations.py
 
 check: .venv/.dev links ## lint, format, strict types
 	$(BIN)/ruff check .
