@@ -211,10 +211,17 @@ def _integers(fn: str, names: tuple[Term, ...], args: tuple[Any, ...]) -> list[T
 
 
 def _whole(value: Any) -> int:
-    whole = (int(value) if value.denominator == 1 else None) if isinstance(value, Fraction) else value.unique_fmpz()
-    if whole is None:
-        raise Undefined("an integer is wanted")
-    return int(whole)
+    """An integer argument; anything else there has no meaning."""
+    if isinstance(value, Fraction):
+        if value.denominator != 1:
+            raise Undefined(f"{value} where an integer is wanted")
+        return int(value)
+    found = value.unique_fmpz()
+    if found is None:
+        if value.contains_integer():
+            raise Undecided("which integer an enclosure holds")
+        raise Undefined("no integer where one is wanted")
+    return int(found)
 
 
 def _nothing(name: str, index: tuple[int, ...]) -> Any:
