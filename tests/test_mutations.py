@@ -131,10 +131,7 @@ def test_the_lists_name_mutants_that_exist() -> None:
     every = {mutant.key for op in prelude().ops.values() for mutant in mutants(op)}
     assert not OPEN.keys() - every
     assert all(OPEN.values()), "an open mutant needs its reason"
-<<<<<<< HEAD
-    assert len(OPEN) <= 30
-=======
->>>>>>> ad29f9f (Judge mutants without a list of equal ones)
+    assert len(OPEN) <= 40
 
 
 def test_every_written_and_derived_rule_has_mutants() -> None:
