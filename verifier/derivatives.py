@@ -9,12 +9,13 @@ what is used there is a subgradient. KINK is about the jvp, so jvp and vjp are s
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 from gradproof.compiler.claims import Hypothesis
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import COTANGENT, TANGENT, OpDef, Param
 from gradproof.compiler.rewriting import substitute
-from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of, tied, unfolded, without
+from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of, rules_of, tied, unfolded, without
 from gradproof.compiler.terms import Read, Term, mul, total
 from gradproof.verifier import laws
 from gradproof.verifier.equality import Equal, equal
@@ -55,6 +56,17 @@ def prove_jvp(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
     moved = frozenset(p.name for p in op.differentiable)
     away = _at_entries(op, body, _calculus(op, op.differentiable), timeout, moved)
     return _with_ties(op, rules, timeout, away)
+
+
+@lru_cache(maxsize=4096)
+def calculus_runs(op: OpDef, timeout: float) -> bool:
+    """Whether the jvp that runs is the calculus's derivative at ties, too; JVP says it of other points."""
+    rules = rules_of(op)
+    if rules.jvp is None or not tied(op):
+        return True
+    body = _at_output(op, rules.jvp.result.indices, unfolded(op, rules.jvp.result.body))  # type: ignore[arg-type]
+    wanted = _calculus(op, op.differentiable)
+    return body == wanted or _at_entries(op, body, wanted, timeout).proved
 
 
 def prove_vjp(op: OpDef, rules: RuleSet, param: Param, timeout: float) -> Proof:

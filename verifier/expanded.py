@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from gradproof.compiler.dims import Entry, Poly
 from gradproof.compiler.graph import Arg, Env, Graph, Node
-from gradproof.compiler.ops import Param
+from gradproof.compiler.ops import TANGENT, Formula, Param
 from gradproof.compiler.rewriting import map_children, map_cond, substitute, substitute_cond
-from gradproof.compiler.rules import meaning_of
+from gradproof.compiler.rules import meaning_of, unfolded
 from gradproof.compiler.terms import (
     TRUE,
     BoolRead,
@@ -39,7 +39,7 @@ Shape = tuple[Poly, ...]
 def expanded(graph: Graph, term: Term, keep: frozenset[int] = frozenset()) -> Term:
     """The term with each computed value that it reads replaced by its node's formula, one step deeper.
 
-    Values in `keep` stay, and so do values that cut the derivative (`const` inputs) where `keep` is given.
+    Values in `keep` stay.
     """
     match term:
         case Read():
@@ -72,9 +72,7 @@ def _producer(graph: Graph, name: str, keep: frozenset[int]) -> Node | None:
     op = graph.ops[node.op]
     if op.externs:
         return None  # what an extern computes has no formula
-    if op.output.kind == "int" or (keep and any(p.const for p in op.params if p.kind == "real")):
-        return None
-    return node
+    return None if op.output.kind == "int" else node
 
 
 def entry_at(graph: Graph, node: Node, index: Shape) -> Term:
@@ -90,6 +88,22 @@ def condition_at(graph: Graph, node: Node, index: Shape) -> Cond:
     if not isinstance(body, Cond):
         raise TypeError(f"{node.op} is not boolean")
     return _Place.of(graph, node, index).cond(body)
+
+
+def tangent_at(graph: Graph, node: Node, rule: Formula, index: Shape) -> Term:
+    """One entry of a node's tangent by a jvp, over entries of its arguments and of their tangents, `moved(...)`."""
+    own = dict(zip(rule.indices, map(Poly.sym, graph.ops[node.op].forward.indices), strict=True))
+    body = substitute(unfolded(graph.ops[node.op], rule.body), own)  # type: ignore[arg-type]  # a jvp is real
+    place = _Place.of(graph, node, index)
+    inputs = [(p, arg) for p, arg in zip(graph.ops[node.op].params, node.args, strict=True) if p.differentiable]
+    place.names = {**place.names, **{TANGENT + p.name: moved(_called(arg)) for p, arg in inputs}}
+    place.params = {**place.params, **{TANGENT + p.name: p for p, _ in inputs}}
+    return place.term(body)
+
+
+def moved(name: str) -> str:
+    """What the tangent of a value is called in a graph's terms; nothing else has such a name."""
+    return f"d {name}"
 
 
 @dataclass(slots=True)

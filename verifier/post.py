@@ -1,12 +1,15 @@
 """POST: what a graph ensures of its values and of their derivatives, for all sizes and all inputs that it assumes.
 
 A statement is `left rel right` at generic indices, where its condition holds. The graph's formulas are put together
-step by step until the two sides are seen to be related, by intervals or by the normal form. `grad(y[i], x[j])` is the
-calculus's derivative of the formula of y[i], in which nothing but x is left to vary: the coefficient of dx[j].
+step by step until the two sides are seen to be related, by intervals or by the normal form. `grad(y[i], x[j])` is what
+the program gives: the coefficient of dx[j] in the tangent of y[i], in which nothing but x is left to vary. That is the
+calculus's derivative of the formula of y[i], except at nodes whose rule uses values of its own at ties, or cuts an
+input: there it is the jvp that runs.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 
 from gradproof.compiler.calculus import derivative
@@ -14,8 +17,10 @@ from gradproof.compiler.claims import Claim, Verdict
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.graph import Bound, Entrywise, Env, Gradient, Graph, Node, Ref
 from gradproof.compiler.rewriting import rename_tensors, rename_tensors_cond, replace_reads, tensors, walk
+from gradproof.compiler.rules import rules_of
 from gradproof.compiler.terms import (
     TRUE,
+    ZERO,
     And,
     Cond,
     IntCmp,
@@ -31,8 +36,9 @@ from gradproof.compiler.terms import (
     select,
     size,
 )
+from gradproof.verifier.derivatives import calculus_runs
 from gradproof.verifier.equality import equal
-from gradproof.verifier.expanded import expanded, expanded_cond
+from gradproof.verifier.expanded import expanded, expanded_cond, moved, tangent_at
 from gradproof.verifier.facts import ungrouped, value_name
 from gradproof.verifier.graph_domains import Ranges
 from gradproof.verifier.operators import ALL_SIZES, Options
@@ -107,7 +113,7 @@ def _proved(graph: Graph, statement: Entrywise, ranges: Ranges, options: Options
     parts = where.args if isinstance(where, And) else (where,)
     integers = tuple(c for c in parts if isinstance(c, IntCmp) and not list(c.poly.entries()))
     context = Context(known.lower, known.ranges, (*known.facts, *integers))
-    gradients = {g.name: _derivative(graph, g) for g in statement.gradients}
+    gradients = {g.name: _derivative(graph, g, options.timeout) for g in statement.gradients}
     if None in gradients.values():
         return ""
 
@@ -140,25 +146,73 @@ def _related(rel: str, left: Term, right: Term, where: Cond, context: Context, r
     return ""
 
 
-def _derivative(graph: Graph, gradient: Gradient) -> Term | None:
+def _derivative(graph: Graph, gradient: Gradient, timeout: float) -> Term | None:
     """The coefficient of the tangent of one entry, with everything that it does not vary put in.
 
     None where it is too large, or where there is a loop or an extern on the way.
     """
     target = value_name(gradient.input)
-    term: Term = Read(value_name(gradient.output), gradient.at)
-    for _ in range(len(graph.nodes)):
-        below = expanded(graph, term, frozenset((gradient.input,)))
-        if below == term:
-            break
-        term = below
-        if sum(1 for _ in walk(term)) > SIZE:
-            return None
-    opaque = {value_name(n.id) for n in graph.inner if n.id != gradient.input and _opaque(graph, n)}
-    if not opaque.isdisjoint(map(ungrouped, tensors(term))):
-        return None  # what a loop or an extern computes has no formula here, and is no constant
-    tangent = f"d{target}"
-    return _coefficient(derivative(term, {target: tangent}), tangent, gradient.to)
+    along = _Along(graph, gradient.input, frozenset(n.id for n in graph.inner if _by_rule(graph, n, timeout)))
+    try:
+        found = along.tangent(Read(value_name(gradient.output), gradient.at))
+    except _Unknown:
+        return None
+    return _coefficient(found, moved(target), gradient.to)
+
+
+def _by_rule(graph: Graph, node: Node, timeout: float) -> bool:
+    """Whether a node's tangent is not what the calculus makes of its formula: at ties, and where an input is const."""
+    if node.op in graph.loops or node.type.kind != "real":
+        return False
+    op = graph.ops[node.op]
+    return any(p.const for p in op.params if p.kind == "real") or not calculus_runs(op, timeout)
+
+
+class _Unknown(Exception):
+    """No formula is known for a tangent."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Along:
+    """Tangents with respect to one value: by the calculus, and at the nodes `ruled` by the jvp that runs."""
+
+    graph: Graph
+    source: int
+    ruled: frozenset[int]
+
+    def tangent(self, term: Term) -> Term:
+        """The tangent of a term over the graph's values; _Unknown where it is not known or too large."""
+        graph = self.graph
+        for _ in range(len(graph.nodes)):
+            below = expanded(graph, term, self.ruled | {self.source})
+            if below == term:
+                break
+            term = below
+            if sum(1 for _ in walk(term)) > SIZE:
+                raise _Unknown
+        opaque = {value_name(n.id) for n in graph.inner if n.id != self.source and _opaque(graph, n)}
+        if not opaque.isdisjoint(map(ungrouped, tensors(term))):
+            raise _Unknown  # what a loop or an extern computes has no formula here, and is no constant
+        varying = {value_name(id_): id_ for id_ in (*self.ruled, self.source)}
+        found = derivative(term, {name: moved(name) for name in varying})
+        ruled = {moved(name): graph.nodes[id_] for name, id_ in varying.items() if id_ != self.source}
+        return replace_reads(found, lambda r: self.at(ruled[r.tensor], r.index) if r.tensor in ruled else r)
+
+    def at(self, node: Node, index: tuple[Poly, ...]) -> Term:
+        """One entry of a node's tangent, by the jvp that runs."""
+        jvp = rules_of(self.graph.ops[node.op]).jvp
+        if jvp is None:
+            return ZERO
+        tangents = {moved(value_name(a.id) if isinstance(a, Ref) else a.name): a for a in node.args}
+        body = tangent_at(self.graph, node, jvp.result, index)
+
+        def one(read: Read) -> Term:
+            arg = tangents.get(read.tensor)
+            if arg is None:
+                return read
+            return self.tangent(Read(value_name(arg.id), read.index)) if isinstance(arg, Ref) else ZERO
+
+        return replace_reads(body, one)
 
 
 def _opaque(graph: Graph, node: Node) -> bool:
