@@ -18,7 +18,7 @@ from gradproof.compiler.rewriting import walk
 from gradproof.compiler.show import show
 from gradproof.compiler.terms import Cond, IntCmp, RealCmp, Truth, int_eq, int_ge
 from gradproof.grammar.source import Span
-from gradproof.verifier.facts import GraphFacts, Instance
+from gradproof.verifier.facts import GraphFacts, Instance, ungrouped, value_id
 from gradproof.verifier.ranges import entries_in
 from gradproof.verifier.witness import flat
 
@@ -150,6 +150,11 @@ def _prove(goal: Cond, what: str, span: Span, facts: GraphFacts, timeout: float)
     if found.answer == "refuted" and found.model is not None:
         dims = {k: int(v) for k, v in found.model.items() if k in facts.context.lower}
         values = {k: int(v) for k, v in found.model.items() if k not in dims}
+        made = sorted(name for name in {e.tensor for e in entries_in(goal)} if value_id(ungrouped(name)) is not None)
+        if made:
+            # The model chose these entries freely; that the graph computes such ones is not known.
+            reason = f"nothing that is known of {', '.join(made)} says so"
+            return ShapeFailure(what, span, None, reason)
         got = "it does not hold there" if entries_in(goal) else _sides(goal, dims)
         return ShapeFailure(what, span, Counterexample(dims, values, what, got, True))
     return ShapeFailure(what, span, None, found.reason or "not proved")
