@@ -16,7 +16,7 @@ demo: .venv/.run ## prove the examples, show a refusal, train the digits
 	$(BIN)/python examples/train_digits.py
 
 test: .venv/.test ## every test
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 mutants: .venv/.test ## every mutant of every rule, not only a sample (hours)
 	MUTANTS=1 $(BIN)/python -m pytest -q tests/test_mutations.py
