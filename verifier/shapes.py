@@ -17,6 +17,7 @@ from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, OpDef
 from gradproof.compiler.rewriting import children, polys
 from gradproof.compiler.rules import RuleSet, extents
 from gradproof.compiler.terms import (
+    FALSE,
     TRUE,
     And,
     BoolRead,
@@ -116,10 +117,14 @@ def check_op(op: OpDef, rules: RuleSet, timeout: float) -> list[Failure]:
 
 
 def _vacuous(op: OpDef, context: Context, timeout: float) -> list[Failure]:
-    """Requirements that no sizes meet would make every claim true of nothing."""
+    """Requirements that no sizes meet, or a domain without a point, would make every claim true of nothing."""
+    from gradproof.verifier.smt import prove_real, satisfiable
+
+    domain = setting_of(op).facts
+    if len(domain) > 1 and prove_real(FALSE, [*domain, *context.known(*domain)], timeout).answer == "proved":
+        return [Failure("the domain", "no real numbers are in it", None)]
     if not context.facts:
         return []
-    from gradproof.verifier.smt import satisfiable
 
     # A model of the conditions comes back as a counterexample to their being impossible.
     possible = satisfiable([c for c in context.known() if not entries_in(c)], timeout)
