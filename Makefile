@@ -4,7 +4,7 @@ BIN := .venv/bin
 FOLDERS := compiler runtime verifier grammar
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test mutants check bench kinks links format clean help
+.PHONY: demo test mutants check bench kinks torch-table links format clean help
 
 demo: .venv/.run ## prove the examples, show a refusal, train the digits
 	@printf '\n== The examples: every claim proved, for all sizes ==\n'
@@ -33,6 +33,10 @@ bench: .venv/.test ## the figures of this machine
 kinks: .venv/.test ## write docs/kinks.md: what is used at kinks here, in PyTorch and in JAX (jax must be installed too)
 	$(BIN)/python tests/conventions.py
 
+torch-table: .venv/.test ## judge PyTorch's own table of derivatives, and write docs/torch_table.md
+	$(BIN)/python -m pip install --quiet -e .[torch]
+	$(BIN)/python benchmarks/torch_table.py --write
+
 format: .venv/.dev ## rewrite to the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -46,7 +50,7 @@ clean: ## remove what the other targets made
 	rm -rf .venv .dev build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 .venv/.run: EXTRA :=
 .venv/.test: EXTRA := [test]

@@ -157,9 +157,7 @@ def moved(array: Array, order: list[int]) -> Array:
 def unsqueeze(array: Array, place: int) -> Array:
     """A new axis of extent 1."""
     at = place % (len(array.axes) + 1)
-    return Array(
-        (*array.axes[:at], ONE, *array.axes[at:]), lambda i: array.at((*i[:at], *i[at + 1 :])), array.kind
-    )
+    return Array((*array.axes[:at], ONE, *array.axes[at:]), lambda i: array.at((*i[:at], *i[at + 1 :])), array.kind)
 
 
 def squeeze(array: Array, place: int) -> Array:

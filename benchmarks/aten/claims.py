@@ -15,7 +15,7 @@ from gradproof.compiler.elaborate import load_text
 from gradproof.compiler.library import base_name, prelude
 from gradproof.grammar import syntax as tree
 from gradproof.grammar.parse import parse as parse_file
-from gradproof.grammar.printer import print_item
+from gradproof.grammar.printer import print_expr, print_item
 from gradproof.grammar.source import Diagnostic, Source
 from gradproof.verifier.operators import Options, verdicts_of_op
 
@@ -110,6 +110,8 @@ class Forward:
     item: tree.Fn | tree.Op
     names: Mapping[str, str]
     settings: Mapping[str, Value] = field(default_factory=dict)
+    given: tuple[str, ...] = ()  # what PyTorch asks of the inputs and we do not
+    also: Mapping[str, str] = field(default_factory=dict)  # names of further results, as C++
 
 
 def bare(item: tree.Fn | tree.Op) -> tree.Fn | tree.Op:
@@ -153,7 +155,8 @@ def forward_of(found: Signature) -> Forward:
             raise Unsayable(f"the library has no operator {label}")
         item = stanza(prelude().ops[label].source)
     names = dict(zip(found.tensors, _inputs(item), strict=False)) | entry.get("names", {})
-    return Forward(label, item, names, environment({**common, **entry.get("set", {})}))
+    settings = environment({**common, **entry.get("set", {})})
+    return Forward(label, item, names, settings, tuple(entry.get("given", ())), entry.get("also", {}))
 
 
 def _inputs(item: tree.Fn | tree.Op) -> tuple[str, ...]:
@@ -190,8 +193,6 @@ def _same_name(found: Signature) -> Forward:
 def _axis(declared: tree.AxisDecl) -> Axis:
     if declared.pack is not None:
         return Axis(f"{declared.pack}..", True)
-    from gradproof.grammar.printer import print_expr
-
     assert declared.extent is not None
     return Axis(print_expr(declared.extent))
 
@@ -229,6 +230,8 @@ def surroundings(found: Signature, ours: Forward, tangents: bool) -> dict[str, V
         g = tensor("g", result, "real", lifted)
         for name in ("grad", "grads[0]", *(f"grad_{n}" for n in found.results[:1])):
             env[name] = g
+    for name, text in ours.also.items():
+        env[name] = Reader(spellings(), env).value(parse(text))
     return env
 
 
@@ -248,6 +251,7 @@ def equation(kind: str, target: str, value: Value, item: tree.Fn | tree.Op) -> s
 def claim_text(ours: Forward, rules: list[str]) -> str:
     """The stanza that is put to the verifier."""
     item = bare(ours.item)
+    rules = [*ours.given, *rules]
     text = print_item(item)
     head = text.rstrip()
     if head.endswith("}") and "{" in head:
@@ -270,7 +274,7 @@ def rows(entry: Mapping[str, Any], options: Options) -> list[Row]:
     """What becomes of each formula of an entry; `auto_linear` and `auto_element_wise` are no formulas."""
     found = signature(entry["name"])
     said = [(k, t) for k, t in formulas(entry) if t not in LINEAR and t != "non_differentiable"]
-    reason = out_of_scope(entry["name"])
+    reason = "" if found.name in tables()["operators"]["entry"] else out_of_scope(entry["name"])
     if not reason:
         try:
             ours = forward_of(found)
@@ -283,7 +287,9 @@ def rows(entry: Mapping[str, Any], options: Options) -> list[Row]:
     return [*_judged(found, ours, backward, False, options), *_judged(found, ours, forward, True, options)]
 
 
-def _judged(found: Signature, ours: Forward, said: list[tuple[str, str]], tangents: bool, options: Options) -> list[Row]:
+def _judged(
+    found: Signature, ours: Forward, said: list[tuple[str, str]], tangents: bool, options: Options
+) -> list[Row]:
     env = surroundings(found, ours, tangents)
     done: list[Row] = []
     rules: dict[str, tuple[str, str, tuple[str, ...]]] = {}

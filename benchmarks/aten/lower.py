@@ -94,8 +94,8 @@ class Reader:
     def _name(self, name: str) -> Value:
         if name in self.env:
             return self.env[name]
-        if name in ("true", "false"):
-            return name == "true"
+        if name in ("true", "false", "none"):
+            return {"true": True, "false": False}.get(name)
         if plain(name) in self.tables.constants:
             text = self.tables.constants[plain(name)]
             return Array((), lambda _: text)
@@ -113,7 +113,7 @@ class Reader:
             return self.logic("or" if sign[0] == "|" else "and", a, b)
         if sign in ORDER:
             if not isinstance(a, Array) and not isinstance(b, Array):
-                return bool({"==": a == b, "!=": a != b}.get(sign, False))
+                return self._known(sign, a, b)
             return pointwise(f"{{0}} {sign} {{1}}", [a, b], "bool")
         if sign == "%":
             raise Unsayable("a remainder in the formula")
@@ -124,6 +124,13 @@ class Reader:
         if isinstance(a, Array) and a.kind == "bool":
             a = real(a)
         return pointwise(SIGNS[sign], [a, b])
+
+    def _known(self, sign: str, a: Value, b: Value) -> bool:
+        if sign in ("==", "!="):
+            return (a == b) == (sign == "==")
+        if type(a) is Fraction and type(b) is Fraction:
+            return {"<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}[sign]
+        raise Unsayable(f"{a!r} {sign} {b!r} is not known")
 
     def logic(self, word: str, a: Value, b: Value) -> Value:
         """`and`, `or` between conditions, one of which may be known."""
@@ -216,7 +223,7 @@ def _where(r: Reader, args: list[Node]) -> Value:
     test = r.value(args[0])
     if isinstance(test, bool):
         return r.value(args[1] if test else args[2])
-    return pointwise("select({0}, {1}, {2})", [test, r.value(args[1]), r.value(args[2])])
+    return pointwise("select({0}, {1}, {2})", [test, real(r.value(args[1])), real(r.value(args[2]))])
 
 
 @means("masked_fill")
@@ -236,14 +243,53 @@ STRUCTURAL["logical_or"] = lambda r, args: r.logic("or", r.value(args[0]), r.val
 STRUCTURAL["logical_and"] = lambda r, args: r.logic("and", r.value(args[0]), r.value(args[1]))
 
 
-@means("isnan", "isinf")
+@means("isnan", "isinf", "is_complex", "isComplex")
 def _never(r: Reader, args: list[Node]) -> Value:
-    return False  # the proofs are over the reals
+    return False  # the proofs are over the real numbers
 
 
-@means("isfinite", "defined", "has_value")
+@means("isfinite")
 def _always(r: Reader, args: list[Node]) -> Value:
     return True
+
+
+@means("has_value", "defined")
+def _given(r: Reader, args: list[Node]) -> Value:
+    return r.value(args[0]) is not None
+
+
+@means("div")
+def _div(r: Reader, args: list[Node]) -> Value:
+    mode = r.value(args[2]) if len(args) > 2 else None
+    template = {"floor": "floor({0} / {1})", "trunc": "trunc({0} / {1})"}.get(str(mode), "{0} / {1}")
+    return pointwise(template, [r.value(args[0]), r.value(args[1])])
+
+
+@means("safe_size")
+def _safe_size(r: Reader, args: list[Node]) -> Value:
+    axes = _axes(r.value(args[0]))
+    array = Array(axes, lambda _: "0")
+    return _size(array, r.places(args[1], array))
+
+
+def _exclusive(sign: str) -> Handler:
+    def handler(r: Reader, args: list[Node]) -> Value:
+        array = r.array(args[0])
+        at = arrays.axis_of(array, r.whole(args[1]))
+        j = r.names.fresh(array.axes[at])
+        extent = array.axes[at].extent
+
+        def body(i: tuple[str, ...]) -> str:
+            read = arrays.wrap(array.at((*i[:at], j, *i[at + 1 :])))
+            return f"(prod({j} < {extent} | {j} {sign} {i[at]}) {read})"
+
+        return Array(array.axes, body)
+
+    return handler
+
+
+STRUCTURAL["product_before"] = _exclusive("<")
+STRUCTURAL["product_after"] = _exclusive(">")
 
 
 @means("value_or")
@@ -254,7 +300,7 @@ def _value_or(r: Reader, args: list[Node]) -> Value:
 
 def _reduction(kind: str) -> Handler:
     def handler(r: Reader, args: list[Node]) -> Value:
-        array = r.array(args[0])
+        array = real(r.array(args[0]))
         over = r.places(args[1], array) if len(args) > 1 else set(range(len(array.axes)))
         found = arrays.reduce("sum" if kind == "mean" else kind, array, over, r.flag(args, 2), r.names)
         if kind != "mean":
@@ -431,6 +477,19 @@ def _zeros_of(r: Reader, args: list[Node]) -> Value:
 def _trace(r: Reader, args: list[Node]) -> Value:
     array, axes = r.array(args[0]), _axes(r.value(args[1]))
     return Array(axes, lambda i: f"select({i[0]} == {i[1]}, {array.at(())}, 0)")
+
+
+@means("embedding_rows")
+def _embedding_rows(r: Reader, args: list[Node]) -> Value:
+    grad, index, padding = r.array(args[0]), r.array(args[1]), r.array(args[3])
+    rows = _axes([r.value(args[2])])[0]
+    j = r.names.fresh(index.axes[0])
+
+    def body(i: tuple[str, ...]) -> str:
+        hit = f"(sum({j} < {index.axes[0].extent} | {index.at((j,))} == {i[0]}) {arrays.wrap(grad.at((j, i[1])))})"
+        return f"select({i[0]} == {padding.at(())}, 0, {hit})"
+
+    return Array((rows, grad.axes[-1]), body)
 
 
 @means("linalg_cross")
