@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import bugs_page
 import pytest
 from gradproof.compiler.claims import Verdict
 from gradproof.compiler.elaborate import load_path
@@ -78,5 +79,16 @@ def test_every_case_names_its_source(path: Path) -> None:
 
 
 def test_there_are_enough() -> None:
-    assert len(CASES) >= 40
-    assert sum("right proved" in expectations(path) for path in CASES) >= 40
+    said = {path.stem.split("_")[0]: expectations(path) for path in CASES}
+    told = [
+        name for name, lines in said.items() if "right proved" in lines and any("refuted" in line for line in lines)
+    ]
+    assert len([name for name in told if not name.startswith("TL")]) >= 60, sorted(told)
+
+
+@pytest.mark.parametrize("name", bugs_page.TEN)
+def test_the_page_says_whether_sampling_finds_it(name: str) -> None:
+    told = bugs_page.PAGE.read_text("utf-8").split(f"## {name}: ")[1].split("\n## ")[0]
+    caught = bugs_page.sampling_catches(bugs_page.wrong(name))
+    assert ("Sampling finds it." in told) == caught
+    assert bugs_page.refutation(bugs_page.wrong(name))[1].replayed
