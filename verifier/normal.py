@@ -103,6 +103,9 @@ class Trace:
     cancelled: set[Atom] = field(default_factory=set)
 
 
+MOVES = 4000  # changes of blocks and quotients in one proof: some undo each other without end
+
+
 class Normalizer:
     """Normal forms in one context (lower bounds of sizes, ranges of free indices).
 
@@ -115,6 +118,7 @@ class Normalizer:
         self.trace = Trace()
         self.narrowing = True  # whether a guard that moves an end of a range becomes part of the range
         self._memo: dict[Term, Form] = {}
+        self._moves = 0
 
     # Terms -----------------------------------------------------------------------------------------------------
 
@@ -614,8 +618,14 @@ class Normalizer:
         inside = self.context.with_ranges(dict(binders)).with_facts(IntCmp(rel, p) for rel, p in guards)
         if all(settled(Poly.atom(dim), inside) == Poly.atom(dim) for dim in dims):
             return None
+        self._move()
         change = Settling(inside, frozenset(n for dim in dims for n in Poly.atom(dim).symbols))
         return self.changed(binders, guards, factors, change)
+
+    def _move(self) -> None:
+        self._moves += 1
+        if self._moves > MOVES:
+            raise TooLarge("indices are taken apart and put together without end")
 
     def _settled(self, binders: list[Binder], guards: set[Guard]) -> set[Guard]:
         if not any(quotients(p) for _, p in guards):
@@ -630,8 +640,11 @@ class Normalizer:
         addends: list[Blocks] = []
         if found and binders:
             addends = into_blocks(self.context, binders, guards, found, (fresh_name(), fresh_name()))
+        if addends:
+            self._move()
         if addends or len(binders) < 2:
             return addends
+        self._move()
         one = out_of_blocks(self.context, binders, guards, atoms, fresh_name())
         return [one] if one is not None else []
 
