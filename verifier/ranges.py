@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gradproof.compiler.dims import Entry, FloorDiv, Max, Min, Mod, Poly, Sym
 from gradproof.compiler.rewriting import polys, substitute_cond, walk
@@ -20,6 +20,7 @@ class Context:
     lower: Mapping[str, int]
     ranges: Mapping[str, Poly]
     facts: tuple[Cond, ...] = ()
+    _known: dict[Poly, bool] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def with_ranges(self, more: Mapping[str, Poly]) -> Context:
         """This context inside binders (an index that exists is below its extent)."""
@@ -41,7 +42,13 @@ class Context:
         its lower bound plus something non-negative, and all coefficients must be non-negative. One known fact
         (p >= 0, so that poly - p >= 0 suffices) may be used besides; one is that an index has a place in its range.
         """
-        return self._nonnegative(poly, tuple(extra), 3)
+        also = tuple(extra)
+        if also:
+            return self._nonnegative(poly, also, 3)
+        found = self._known.get(poly)
+        if found is None:
+            found = self._known[poly] = self._nonnegative(poly, (), 3)
+        return found
 
     def positive(self, poly: Poly) -> bool:
         """Whether poly >= 1 for sure: a size that may be 0 is not, where a range that it divides has an index."""
