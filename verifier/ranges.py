@@ -65,8 +65,11 @@ class Context:
         low = self._negative(poly)
         if any(self._at_least_zero(poly - fact) for fact in known if not low.isdisjoint(_negative(fact))):
             return True
-        quotients = [atom for atom in poly.atoms if isinstance(atom, FloorDiv)] if depth else []
-        return any(self._nonnegative(p, extra, depth - 1) for q in quotients for p in self._without(poly, q))
+        for one in dict.fromkeys((poly, self._least(poly))) if depth else ():
+            quotients = [atom for atom in one.atoms if isinstance(atom, FloorDiv)]
+            if any(self._nonnegative(p, extra, depth - 1) for q in quotients for p in self._without(one, q)):
+                return True
+        return False
 
     def _without(self, poly: Poly, atom: FloorDiv) -> list[Poly]:
         """An integer that poly is >= 0 with, and that has no q = num // den: den*q lies in (num - den, num].
@@ -102,10 +105,11 @@ class Context:
         bounds = [cond.poly for cond in conds if isinstance(cond, IntCmp)]
         if name in self.ranges or len(bounds) != len(conds):
             return False
-        ends = [Poly.of(0), extent - 1, *map(Poly.sym, self.ranges)]
+        ends = [Poly.of(0), extent - 1, *map(Poly.sym, self.ranges), *map(Poly.sym, self.lower)]
         for linear in (poly.linear_in(name) for poly in bounds):
             if linear is not None and linear[0].constant in (1, -1):
-                ends.append(-linear[1] * int(linear[0].constant or 1))
+                end = -linear[1] * int(linear[0].constant or 1)
+                ends += [end, *(end + Poly.sym(name) for name in self.lower)]
         for end in ends:
             there = (*(substitute_cond(c, {name: end}) for c in conds), *_parts(in_range(end, extent)))
             if all(map(self._holds, there)):
