@@ -16,6 +16,7 @@ import gradproof as gp
 import numpy as np
 import pytest
 import torch
+from gradproof.compiler.library import prelude
 from peers.row import Peer
 
 torch.set_num_threads(1)
@@ -112,3 +113,11 @@ def close(ours: Any, theirs: Any, what: str) -> None:
     expected = theirs.detach().numpy()
     assert np.shape(ours) == expected.shape, what
     np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-10, err_msg=what)
+
+
+def test_every_operator_has_a_row() -> None:
+    used: set[str] = set()
+    for number in range(len(ROWS)):
+        used |= {node.op for node in program(number).graph.inner}
+    missing = sorted(name for name, op in prelude().ops.items() if op.differentiable and name not in used)
+    assert not missing, f"{len(missing)}: {', '.join(missing)}"

@@ -87,4 +87,18 @@ ROWS = [
         lambda x, w, b: functional.conv_transpose3d(x, w, b, stride=2),
         "N >= 1, C >= 1, O >= 1, H >= 1",
     ),
+    Peer(
+        "conv_transpose1d(x, w, stride=2)",
+        f"{X1}, w: [C, O, 2]",
+        "[N, O, 2*L]",
+        lambda x, w: functional.conv_transpose1d(x, w, stride=2),
+        "L >= 1, C >= 1, O >= 1, N >= 1",
+    ),
+    Peer(
+        "conv_transpose3d(x, w, stride=2)",
+        f"{X3}, w: [C, O, 1, 2, 2]",
+        "[N, O, 5, 2*H, 6]",
+        lambda x, w: functional.conv_transpose3d(x, w, stride=2),
+        "N >= 1, C >= 1, O >= 1, H >= 1",
+    ),
 ]

@@ -211,4 +211,37 @@ ROWS = [
     ),
     Peer("rotary(x, t)", "x: [A, 2*B], t: [A, B]", "[A, 2*B]", rotary),
     Peer("dropout(x, c, p=1/4)", "x: [A], c: bool[A]", "[A]", lambda x, c: x * c / 0.75),
+    Peer(
+        "alibi(s, m=3, n=4)",
+        "s: [B]",
+        "[B, 3, 4]",
+        lambda s: s[:, None, None] * (torch.arange(4)[None, :] - torch.arange(3)[:, None]),
+    ),
+    Peer(
+        "relative_bias(t, m=3)",
+        "t: [B, 6]",
+        "[B, 3, 4]",
+        lambda t: torch.stack([t[:, 2 - i : 6 - i] for i in range(3)], 1),
+    ),
+    Peer(
+        "smooth_max_pool2d(x, kernel_size=2, stride=1, beta=2)",
+        "x: [N, H, W]",
+        "[N, H - 1, W - 1]",
+        lambda x: torch.logsumexp(2 * x.unfold(1, 2, 1).unfold(2, 2, 1), (3, 4)) / 2,
+        "N >= 1, H >= 2, W >= 2",
+    ),
+    Peer(
+        "smooth_max_pool3d(x, kernel_size=2, stride=1, beta=2)",
+        "x: [N, 2, H, W]",
+        "[N, 1, H - 1, W - 1]",
+        lambda x: torch.logsumexp(2 * x.unfold(1, 2, 1).unfold(2, 2, 1).unfold(3, 2, 1), (4, 5, 6)) / 2,
+        "N >= 1, H >= 2, W >= 2",
+    ),
+    Peer(
+        "lp_pool2d(p, norm=3, kernel_size=2, stride=1)",
+        "p: [N, H, W] > 0",
+        "[N, H - 1, W - 1]",
+        lambda p: (p.unfold(1, 2, 1).unfold(2, 2, 1) ** 3).sum((3, 4)) ** (1 / 3),
+        "N >= 1, H >= 2, W >= 2",
+    ),
 ]
