@@ -43,8 +43,8 @@ class Row:
 
     @property
     def operator(self) -> str:
-        """The operator's name."""
-        return self.ours.partition("(")[0]
+        """The operator's name; the sum of a vector result is not what is meant."""
+        return self.ours.removeprefix("sum(").partition("(")[0]
 
     @property
     def point(self) -> str:
