@@ -57,11 +57,6 @@ def library_of(text: str, path: str = "<text>") -> Library:
     return exports.unit.library
 
 
-def load_file(tree: File, path: str = "<text>") -> Module:
-    """The module of a syntax tree that was made by hand."""
-    return _Loader(None).module(tree, Source(path, ""), None)
-
-
 def _load(source: Source, path: Path | None) -> Module:
     from gradproof.grammar.parse import parse
 

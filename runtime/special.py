@@ -143,12 +143,6 @@ def erfinv(y: Array) -> Array:
     return np.where(size < 1, out, np.where(size == 1, np.copysign(np.inf, y), np.nan))
 
 
-def _shift(x: Array) -> tuple[Array, Array]:
-    """How often 1 is to be added until x >= FAR, and x after that."""
-    steps = np.ceil(np.maximum(FAR - x, 0))
-    return steps, x + steps
-
-
 def _lgamma_near_two(z: Array) -> Array:
     """lgamma(2 + z) for |z| <= 1/2."""
     series = [0.0, 1 - EULER, *((-1) ** k * value / k for k, value in enumerate(ZETA, 2))]

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from gradproof.verifier.operators import Options
 
-pytest.importorskip("yaml")
-pytest.importorskip("torchgen")
 BENCHMARKS = str(Path(__file__).parent.parent / "benchmarks")
 if BENCHMARKS not in sys.path:
     sys.path.append(BENCHMARKS)

@@ -71,10 +71,6 @@ def _trusted(graph: Graph) -> Iterator[Hypothesis]:
         yield from _trusted(loop.body)
 
 
-def _waiting(claim: Claim) -> Verdict:
-    return Verdict(claim, "unknown", "", ALL_SIZES, 0.0, reason="the graph's shapes are not proved")
-
-
 def _timed(settle: Callable[[], Verdict]) -> Verdict:
     started = perf_counter()
     verdict = settle()

@@ -73,10 +73,6 @@ def _monomial(monomial: Monomial, coefficient: Fraction) -> str:
     return binder + "*".join(factors)
 
 
-def _exponent(value: int | Fraction) -> str:
-    return str(value) if isinstance(value, int) and value > 0 else f"({value})"
-
-
 def _plain(text: str) -> str:
     """Canonical names of bound indices (`%1.0`) as letters."""
 
