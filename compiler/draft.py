@@ -127,7 +127,7 @@ class Draft:
         """The operator that a sign stands for; Diagnostic where none is declared."""
         name = self.library.sign(sign)
         if name is None:
-            raise Diagnostic("E-SIGN", f"no operator stands for `{sign}`", span, f'declare one: `infix "{sign}" name`')
+            raise Diagnostic("E-INFIX", f"no operator stands for `{sign}`", span, f'declare one: `infix "{sign}" name`')
         return name
 
     def signature(self, op: OpDef) -> Signature:

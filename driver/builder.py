@@ -160,7 +160,7 @@ class GraphBuilder:
             return Var(self, self._draft.environment(name, type_, span))
         if len(self._draft) > self._draft.leaves:
             message = f"the input `{name}` comes after an operator"
-            raise Diagnostic("E-ORDER", message, span, "declare all inputs first: the leaves have the first ids")
+            raise Diagnostic("E-LATE-INPUT", message, span, "declare all inputs first: the leaves have the first ids")
         return Var(self, self._draft.leaf(name, type_, span))
 
     def rand_uniform(self, name: str, shape: Sequence[Extent], *, seed: int, dtype: str = "f32") -> Var:

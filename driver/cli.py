@@ -105,6 +105,10 @@ def parser() -> argparse.ArgumentParser:
     ops.add_argument("--format", choices=("text", "json"), default="text")
     ops.add_argument("--no-proof", action="store_true", help="only list; don't run the proofs")
     _add_timeout(ops)
+
+    explain = commands.add_parser("explain", help="what a code means")
+    explain.add_argument("what", nargs="?", metavar="CODE", help="a code such as VJP or E-KIND; without it, list all")
+    explain.add_argument("--format", choices=("text", "json", "markdown"), default="text")
     return top
 
 

@@ -73,6 +73,14 @@ def ops(args: Namespace) -> int:
     return DONE if all(entry.status in ("proved", "not run") for entry in entries) else REFUSED
 
 
+def explain(args: Namespace) -> int:
+    """Say what a code means."""
+    from gradproof.explain import explain as said
+
+    print(said(args))
+    return DONE
+
+
 def _print_ssa(texts: list[Text]) -> int:
     from gradproof.report.ssa import render
 

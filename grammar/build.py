@@ -135,11 +135,11 @@ def call(children: Children) -> tree.Apply:
     for child in _nodes(children):
         if isinstance(child, tuple):
             if any(child[0].text == known for known, _ in kwargs):
-                raise Diagnostic("E-CALL", f"`{child[0].text}` is given twice", child[0].span, "keep one of them")
+                raise Diagnostic("E-DUPLICATE", f"`{child[0].text}` is given twice", child[0].span, "keep one of them")
             kwargs.append((child[0].text, child[1]))
         elif kwargs:
             advice = f"name it too, or put it first; a comparison is written `{kwargs[-1][0]} == ...`"
-            raise Diagnostic("E-CALL", f"a value after the named one `{kwargs[-1][0]}`", child.span, advice)
+            raise Diagnostic("E-ARGUMENT-ORDER", f"a value after the named one `{kwargs[-1][0]}`", child.span, advice)
         else:
             args.append(child)
     return tree.Apply(children[0].text, tuple(args), tuple(kwargs), join(children[0], children[-1]))
@@ -235,7 +235,7 @@ def _kind(token: Token | None, default: str, allowed: tuple[str, ...]) -> str:
     if token is None:
         return default
     if token.text not in allowed:
-        raise Diagnostic("E-KIND", f"`{token.text}` is no kind", token.span, f"the kinds are: {', '.join(allowed)}")
+        raise Diagnostic("E-TYPE", f"`{token.text}` is no kind", token.span, f"the kinds are: {', '.join(allowed)}")
     return token.text
 
 

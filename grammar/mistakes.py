@@ -94,8 +94,10 @@ def no_item(place: _Place) -> Diagnostic | None:
     """Something that begins no item: `def f(x)`, `return` outside of a graph, a misspelt `grpah`."""
     if not {"OP", "GRAPH"} <= place.expected or place.expected & {"SIGN", "RBRACE"} or not place.at(0):
         return None
-    word = place.text()
+    word, before = place.text(), place.at(-1)
     advice = FOREIGN.get(word) or MISPLACED.get(word) or meant(word, ITEM_WORDS)
+    if not advice and before and before.type in _ENDS_OPERAND and before.line == place.span().line:
+        return _side_by_side(place, 0)
     advice = advice or "a file is a list of `dim`, `fn`, `op`, `graph`, `use` and `infix`"
     return place.error("E-ITEM", f"`{word}` begins no item", advice)
 
@@ -133,7 +135,12 @@ def no_sign(place: _Place) -> Diagnostic | None:
     name, before = place.at(here), place.at(here - 1)
     if name is None or before is None or before.type not in _ENDS_OPERAND or name.line != before.line:
         return None
-    return place.error("E-SIGN", f"no sign between `{before.text}` and `{name.text}`", "write a product with `*`", here)
+    return _side_by_side(place, here)
+
+
+def _side_by_side(place: _Place, here: int) -> Diagnostic:
+    message = f"no sign between `{place.text(here - 1)}` and `{place.text(here)}`"
+    return place.error("E-SIGN", message, "write a product with `*`", here)
 
 
 def unfinished(place: _Place) -> Diagnostic | None:

@@ -122,7 +122,7 @@ MISTAKES: list[tuple[str, str, Build]] = [
     ("E-OUTPUT", "last node", lambda b, x: (y := b.sum(x), b.relu(x), b.build_scalar(y))),
     ("E-OUTPUT", "a number", lambda b, x: b.build_scalar(x)),
     ("E-OUTPUT", "environment", lambda b, x: b.build(b.input("c", "f32", (), const=True))),
-    ("E-ORDER", "first", lambda b, x: (b.relu(x), b.input("w", "f32", (2,)))),
+    ("E-LATE-INPUT", "first", lambda b, x: (b.relu(x), b.input("w", "f32", (2,)))),
     ("E-DUPLICATE", "`x`", lambda b, x: b.input("x", "f32", ())),
     ("E-DUPLICATE", "`N`", lambda b, x: (b.dim("N"), b.dim("N"))),
     ("E-UNKNOWN-NAME", "M", lambda b, x: b.input("w", "f32", ("M",))),
