@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = ("grammar", "compiler", "runtime", "verifier", "driver")
 MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py") if "__pycache__" not in path.parts)
+CHECKER = ROOT / "verifier" / "checker"
 STEPS = ("where", "sub", "mul", "div", "neg")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -24,6 +25,9 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
+            if node.level == 1 and path.parent == CHECKER:
+                names |= {f".{node.module}" if node.module else f".{alias.name}" for alias in node.names}
+                continue
             assert node.level == 0, f"{path}: a relative import"
             assert node.module
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
@@ -61,6 +65,14 @@ def test_bare_folder_names_are_never_imported() -> None:
     bad = {(str(p.relative_to(ROOT)), n) for p in files for n in imports(p) if n.split(".")[0] in LAYERS}
     assert bad == set()
     assert not set(LAYERS) & set(sys.modules)
+
+
+def test_the_checker_stands_alone() -> None:
+    """It imports the standard library and its own modules, nothing of what it checks."""
+    for path in CHECKER.glob("*.py"):
+        outside = {n.split(".")[0] for n in imports(path) if not n.startswith(".")} - sys.stdlib_module_names
+        assert outside == set(), path.name
+    assert sum(len(path.read_text().splitlines()) for path in CHECKER.glob("*.py")) <= 1500
 
 
 def test_packages_are_the_folders() -> None:
