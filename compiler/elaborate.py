@@ -23,13 +23,17 @@ from gradproof.grammar.syntax import DimDecl, Expr, File, GraphDef, Infix, Use
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A file's own operators (by unique name) and graphs, what is odd in it, and the sources it was read from."""
+    """A file's own operators (by unique name) and graphs, what is odd in it, and the sources it was read from.
+
+    `used`: every path that a `use` names, as it was looked up and with its links followed.
+    """
 
     path: str
     ops: Mapping[str, OpDef]
     graphs: Mapping[str, Graph]
     warnings: tuple[Diagnostic, ...]
     sources: tuple[Source, ...]
+    used: tuple[tuple[str, str], ...] = ()
 
 
 def load_path(path: Path | str) -> Module:
@@ -81,6 +85,7 @@ class _Loader:
     read: dict[Path, _Exports] = field(default_factory=dict)
     open: list[Path] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
+    used: dict[str, str] = field(default_factory=dict)
     warnings: list[Diagnostic] = field(default_factory=list)
 
     def module(self, tree: File, source: Source, path: Path | None) -> Module:
@@ -93,7 +98,7 @@ class _Loader:
             if isinstance(item, GraphDef)
         }
         self.report_unused_dims(tree, exports.unit)
-        return Module(source.path, own, graphs, tuple(self.warnings), tuple(self.sources))
+        return Module(source.path, own, graphs, tuple(self.warnings), tuple(self.sources), tuple(self.used.items()))
 
     def unit(
         self, tree: File, source: Source, path: Path | None, warn: Callable[[Diagnostic], None]
@@ -148,6 +153,7 @@ class _Loader:
         if not target.is_relative_to(self.root):
             message = f"{item.path} leads out of the folder of the first file"
             raise Diagnostic("E-USE", message, item.span, "a program and what it uses live in one folder")
+        self.used[str(path.parent / item.path)] = str(target)
         return target
 
     def report_unused_dims(self, tree: File, unit: Unit) -> None:

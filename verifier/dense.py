@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeAlias, TypeVar
 
@@ -23,6 +24,7 @@ from gradproof.compiler.graph import INPUT, Graph
 from gradproof.runtime.tape import Tape, TapeError, Values
 from gradproof.verifier import smt
 from gradproof.verifier.free import ADD, Bank, Expr, Inspected, Uninterpreted, show, translate
+from gradproof.verifier.progress import attempt
 from gradproof.verifier.reference import reference_gradients, reference_tangents, reference_values, seed_table
 
 Result = TypeVar("Result")
@@ -65,7 +67,8 @@ def prove_tape(
     `entries=False` leaves the operators uninterpreted; only tests of the loops may ask for that.
     """
     examination = Examination(graph, make, timeout, entries)
-    return tuple(examination.verdict(claim) for claim in claims if claim.kind == "graph" and claim.code in CODES)
+    wanted = [claim for claim in claims if claim.kind == "graph" and claim.code in CODES]
+    return tuple(attempt(claim, partial(examination.verdict, claim)) for claim in wanted)
 
 
 class Examination:

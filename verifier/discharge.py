@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 from gradproof.compiler.claims import Certificate, Claim, Verdict, issue
 from gradproof.compiler.graph import Graph
-from gradproof.compiler.loops import bodies, loops_of
+from gradproof.compiler.loops import LoopDef, bodies, loops_of
 from gradproof.compiler.obligations import claims_of_graph, claims_of_loop, claims_of_op, op_digest, ops_of, own_claims
 from gradproof.compiler.ops import OpDef
-from gradproof.compiler.orders import claims_of_gradient, derived_ops, tower
+from gradproof.compiler.orders import (
+    blocked_claim,
+    claims_of_gradient,
+    derived_ops,
+    gradient_claim,
+    symmetry_claim,
+    tower,
+)
 from gradproof.verifier.gradients import blocked_verdict, gradient_verdict
 from gradproof.verifier.graphs import verdicts_of_graph
 from gradproof.verifier.loops import verdicts_of_loop
 from gradproof.verifier.operators import Options, verdicts_of_op
+from gradproof.verifier.progress import attempt
 from gradproof.verifier.symmetry import symmetry_verdict
 
-__all__ = ["Options", "certify", "verify"]
+__all__ = ["Options", "Task", "certify", "required", "tasks", "verify"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Claims about one subject that are settled together, and how."""
+
+    claims: tuple[Claim, ...]
+    settle: Callable[[], Sequence[Verdict]]
+    general: bool  # about an operator, so that one answer serves every file that has the same definition
 
 
 def verify(
@@ -27,38 +46,35 @@ def verify(
 
     A higher `order` adds the graphs of gradients and the derived operators, with all claims of their own.
     """
-    options = options or Options()
-    towers = [tower(graph, order) for graph in graphs]
-    every = [graph for graphs_ in towers for graph in graphs_]
-    deep = {own_claims(g)[0].key: g for graph in every for g in (graph, *bodies(graph))}
-    loops = {claims_of_loop(loop)[0].key: loop for graph in every for loop in loops_of(graph)}
-    steps = [step for graphs_ in towers for step in pairwise(graphs_)]
-    wanted = _distinct((*derived_ops(ops, order), *(op for graph in deep.values() for op in ops_of(graph))))
-    below = derived_ops(ops, order - 1) if order > 1 else ()
-    symmetric = _distinct((*below, *(op for graph, _ in steps for op in ops_of(graph))))
-    symmetric = tuple(op for op in symmetric if op.differentiable)
-    verdicts = [v for op in wanted for v in verdicts_of_op(op, options)]
-    verdicts += [symmetry_verdict(op, options.timeout) for op in symmetric]
-    for graph in deep.values():
-        verdicts += verdicts_of_graph(graph, options)
-    for loop in loops.values():
-        verdicts += verdicts_of_loop(loop, options)
-    verdicts += [gradient_verdict(graph, gradient, options.timeout) for graph, gradient in steps]
-    verdicts += [blocked_verdict(graphs_[-1]) for graphs_ in towers if len(graphs_) < order]
-    _complete(verdicts, [c for op in wanted for c in claims_of_op(op)])
-    for graph in every:
-        _complete(verdicts, claims_of_graph(graph))
-    for graph, gradient in steps:
-        _complete(verdicts, claims_of_gradient(graph, gradient))
+    verdicts = [v for task in tasks(ops, graphs, options, order) for v in task.settle()]
+    complete(verdicts, required(ops, graphs, order))
     return verdicts
 
 
-def _distinct(ops: Iterable[OpDef]) -> tuple[OpDef, ...]:
-    """Each definition once, in order."""
-    return tuple({op_digest(op): op for op in reversed(tuple(ops))}.values())[::-1]
+def tasks(ops: Sequence[OpDef], graphs: Sequence[Graph], options: Options | None = None, order: int = 1) -> list[Task]:
+    """What `verify` settles, in its order, nothing of it done yet."""
+    options = options or Options()
+    scope = _Scope.of(ops, graphs, order)
+    found = [Task(claims_of_op(op), partial(verdicts_of_op, op, options), True) for op in scope.ops]
+    found += [_single(symmetry_claim(op), partial(symmetry_verdict, op, options.timeout), True) for op in scope.twice]
+    found += [Task(own_claims(graph), partial(verdicts_of_graph, graph, options), False) for graph in scope.deep]
+    found += [Task(claims_of_loop(loop), partial(verdicts_of_loop, loop, options), False) for loop in scope.loops]
+    for graph, gradient in scope.steps:
+        settle = partial(gradient_verdict, graph, gradient, options.timeout)
+        found.append(_single(gradient_claim(graph, gradient), settle, False))
+    found += [_single(blocked_claim(graph), partial(blocked_verdict, graph), False) for graph in scope.blocked]
+    return found
 
 
-def _complete(verdicts: Sequence[Verdict], claims: Sequence[Claim]) -> None:
+def required(ops: Sequence[OpDef], graphs: Sequence[Graph], order: int = 1) -> list[Claim]:
+    """The claims without whose verdicts nothing is complete, as the runtime will demand them."""
+    scope = _Scope.of(ops, graphs, order)
+    claims = [claim for op in scope.ops for claim in claims_of_op(op)]
+    claims += [claim for graphs_ in scope.towers for graph in graphs_ for claim in claims_of_graph(graph)]
+    return claims + [claim for step in scope.steps for claim in claims_of_gradient(*step)]
+
+
+def complete(verdicts: Sequence[Verdict], claims: Sequence[Claim]) -> None:
     """No claim may be skipped: a missing verdict is an error of ours, never a pass."""
     settled = {v.claim.key for v in verdicts}
     missing = [c.key for c in claims if c.key not in settled]
@@ -69,3 +85,45 @@ def _complete(verdicts: Sequence[Verdict], claims: Sequence[Claim]) -> None:
 def certify(verdicts: Sequence[Verdict]) -> Certificate:
     """Seal what is proved."""
     return issue(tuple(verdicts))
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """All that a verification speaks of."""
+
+    towers: list[tuple[Graph, ...]]
+    ops: tuple[OpDef, ...]
+    twice: tuple[OpDef, ...]  # those whose second derivative is asked for
+    deep: list[Graph]  # with the bodies of loops
+    loops: list[LoopDef]
+    steps: list[tuple[Graph, Graph]]  # a graph and that of its gradients
+    blocked: list[Graph]  # those that have none
+
+    @staticmethod
+    def of(ops: Sequence[OpDef], graphs: Sequence[Graph], order: int) -> _Scope:
+        towers = [tower(graph, order) for graph in graphs]
+        every = [graph for graphs_ in towers for graph in graphs_]
+        deep = {own_claims(g)[0].key: g for graph in every for g in (graph, *bodies(graph))}
+        loops = {claims_of_loop(loop)[0].key: loop for graph in every for loop in loops_of(graph)}
+        steps = [step for graphs_ in towers for step in pairwise(graphs_)]
+        wanted = _distinct((*derived_ops(ops, order), *(op for graph in deep.values() for op in ops_of(graph))))
+        below = derived_ops(ops, order - 1) if order > 1 else ()
+        twice = _distinct((*below, *(op for graph, _ in steps for op in ops_of(graph))))
+        return _Scope(
+            towers,
+            wanted,
+            tuple(op for op in twice if op.differentiable),
+            list(deep.values()),
+            list(loops.values()),
+            steps,
+            [graphs_[-1] for graphs_ in towers if len(graphs_) < order],
+        )
+
+
+def _single(claim: Claim, settle: Callable[[], Verdict], general: bool) -> Task:
+    return Task((claim,), lambda: [attempt(claim, settle)], general)
+
+
+def _distinct(ops: Iterable[OpDef]) -> tuple[OpDef, ...]:
+    """Each definition once, in order."""
+    return tuple({op_digest(op): op for op in reversed(tuple(ops))}.values())[::-1]

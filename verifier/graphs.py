@@ -20,12 +20,14 @@ from gradproof.verifier.graph_kinks import check_boundaries
 from gradproof.verifier.graph_shapes import check_shapes
 from gradproof.verifier.operators import ALL_SIZES, Options
 from gradproof.verifier.plans import prove_plan
+from gradproof.verifier.progress import attempt
 
 
 def verdicts_of_graph(graph: Graph, options: Options) -> list[Verdict]:
     """One verdict for each claim that is the graph's own, in the order of own_claims."""
     claims = own_claims(graph)
-    shape = _shape(graph, next(c for c in claims if c.code == "SHAPE"), options)
+    first = next(c for c in claims if c.code == "SHAPE")
+    shape = attempt(first, partial(_shape, graph, first, options))
     if shape.answer != "proved":
         # A graph whose shapes are wrong has no values: there is nothing to compare, run or bound.
         reason = "the graph's shapes are not proved"
@@ -45,14 +47,15 @@ def verdicts_of_graph(graph: Graph, options: Options) -> list[Verdict]:
     for claim in claims:
         match claim.code:
             case "PLAN":
-                found[claim.key] = prove_plan(graph, claim, options.timeout)
+                found[claim.key] = attempt(claim, partial(prove_plan, graph, claim, options.timeout))
             case "DOM":
-                found[claim.key] = _domain(graph, claim, ranges, options)
+                found[claim.key] = attempt(claim, partial(_domain, graph, claim, ranges, options))
             case "KINK":
-                found[claim.key] = _boundaries(graph, claim, ranges, options)
+                found[claim.key] = attempt(claim, partial(_boundaries, graph, claim, ranges, options))
             case "POST":
                 position = len([v for v in found.values() if v.claim.code == "POST"])
-                found[claim.key] = _timed(partial(post.verdict, graph, claim, position, ranges, options))
+                settle = partial(post.verdict, graph, claim, position, ranges, options)
+                found[claim.key] = attempt(claim, partial(_timed, settle))
     return [_leaning(graph, found[c.key]) for c in claims]
 
 

@@ -7,6 +7,7 @@ hold of the initial state is POST of the graph around it, and that neither is le
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 
 from gradproof.compiler.claims import Claim, Counterexample, Verdict
@@ -17,6 +18,7 @@ from gradproof.verifier.free import Inspected
 from gradproof.verifier.induction import Failure, Induction, MakeLoop
 from gradproof.verifier.layouts import body_problem, layout_problem
 from gradproof.verifier.operators import ALL_SIZES, Options
+from gradproof.verifier.progress import attempt
 
 SMALL = "small sizes, lengths 0 to 3"
 _BY = {"VJP": "z3", "WF": "structure"}
@@ -44,7 +46,8 @@ def verdicts_of_loop(loop: LoopDef, options: Options, make: MakeLoop = Loop) -> 
         if broken and claim.code != "WF":
             out.append(Verdict(claim, "unknown", "", ALL_SIZES, 0.0, reason="the loop is not well-formed"))
         else:
-            out.append(_verdict(loop, claim, checks[claim.code, claim.text.split(":")[0]]))
+            check = checks[claim.code, claim.text.split(":")[0]]
+            out.append(attempt(claim, partial(_verdict, loop, claim, check)))
     return out
 
 

@@ -16,6 +16,7 @@ from gradproof.compiler.transpose import NotLinear
 from gradproof.verifier import derivatives, domains, shapes
 from gradproof.verifier.forms import forget
 from gradproof.verifier.kinks import prove_kinks
+from gradproof.verifier.progress import attempt
 from gradproof.verifier.promised import prove_promise
 from gradproof.verifier.proofs import Proof
 
@@ -44,10 +45,12 @@ def verdicts_of_op(op: OpDef, options: Options) -> list[Verdict]:
         return [
             _not_linear(op, claim, error)
             if claim.code in ("JVP", "VJP", "KINK")
-            else _settle(bare, rules, claim, position, options)
+            else attempt(claim, partial(_settle, bare, rules, claim, position, options))
             for position, claim in enumerate(claims)
         ]
-    return [_settle(op, rules, claim, position, options) for position, claim in enumerate(claims)]
+    return [
+        attempt(claim, partial(_settle, op, rules, claim, position, options)) for position, claim in enumerate(claims)
+    ]
 
 
 def _settle(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Options) -> Verdict:
