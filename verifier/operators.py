@@ -53,12 +53,20 @@ def verdicts_of_op(op: OpDef, options: Options) -> list[Verdict]:
     ]
 
 
-def _settle(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Options) -> Verdict:
+def verdict_of_claim(op: OpDef, position: int, options: Options, search: bool = True) -> Verdict:
+    """The verdict on one claim of claims_of_op; transpose.NotLinear where a written rule is not linear.
+
+    Without `search` no counterexample is looked for: the answer is proved or unknown.
+    """
+    return _settle(op, rules_of(op), claims_of_op(op)[position], position, options, search)
+
+
+def _settle(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Options, search: bool = True) -> Verdict:
     started = perf_counter()
     try:
-        proof, search = _plan(op, rules, claim, position, options)
+        proof, hunt = _plan(op, rules, claim, position, options)
         outcome = proof()
-        found = None if outcome.proved else search()
+        found = hunt() if search and not outcome.proved else None
     except RecursionError:
         outcome, found = Proof(False, "", (), "the formula is nested too deeply"), None
     seconds = perf_counter() - started

@@ -22,7 +22,7 @@ from gradproof.compiler.claims import Hypothesis
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.functions import FUNCTIONS
 from gradproof.compiler.ops import TANGENT, OpDef, Param
-from gradproof.compiler.rewriting import free_symbols, map_children, substitute, substitute_cond
+from gradproof.compiler.rewriting import free_symbols, map_children, substitute, substitute_cond, walk
 from gradproof.compiler.rules import RuleSet, derived_jvp, meaning_of, unfolded
 from gradproof.compiler.terms import (
     ONE,
@@ -176,7 +176,10 @@ def picked(op: OpDef, rules: RuleSet, timeout: float) -> Choice | None:
     """How the rule takes one entry of each tie: the derivative with respect to given inputs that does so; or None."""
     if op.kinks or not any(_single(node) for node in _outermost(meaning_of(op))):
         return None
-    for choice in _choices():
+    rule = unfolded(op, rules.jvp.result.body if rules.jvp else op.forward.body)  # type: ignore[arg-type]
+    # A try that fails is a long one, and a rule without an order of reals says "none before it" by an equation.
+    ordered = any(isinstance(node, RealCmp) and node.rel != "==" for node in walk(rule))
+    for choice in _choices(ordered):
         try:
             if _is(op, rules, choice(op, op.differentiable), timeout):
                 return choice
@@ -185,14 +188,15 @@ def picked(op: OpDef, rules: RuleSet, timeout: float) -> Choice | None:
     return None
 
 
-def _choices() -> Iterator[Choice]:
+def _choices(ordered: bool) -> Iterator[Choice]:
     """The first or the last entry that attains an optimum: none before it, or after it, in each way to say so."""
+    ways = [
+        lambda count: RealCmp("==", count, ZERO),
+        lambda count: RealCmp("<", count, ONE),
+        lambda count: RealCmp("<=", count, ZERO),
+    ]
     for last in (False, True):
-        for none in (
-            lambda count: RealCmp("==", count, ZERO),
-            lambda count: RealCmp("<", count, ONE),
-            lambda count: RealCmp("<=", count, ZERO),
-        ):
+        for none in ways if ordered else ways[:1]:
             yield lambda op, inputs, last=last, none=none: _picking(op, inputs, last, none)  # type: ignore[misc]
 
 
