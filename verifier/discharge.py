@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -45,6 +45,7 @@ def verify(
     """A verdict on every claim of the operators and graphs, and of every operator that a graph uses.
 
     A higher `order` adds the graphs of gradients and the derived operators, with all claims of their own.
+    With `options.solvers` of "z3" and "cvc5" both are asked. ValueError or MissingSolver where there is no such solver.
     """
     verdicts = [v for task in tasks(ops, graphs, options, order) for v in task.settle()]
     complete(verdicts, required(ops, graphs, order))
@@ -54,6 +55,12 @@ def verify(
 def tasks(ops: Sequence[OpDef], graphs: Sequence[Graph], options: Options | None = None, order: int = 1) -> list[Task]:
     """What `verify` settles, in its order, nothing of it done yet."""
     options = options or Options()
+    if options.solvers != Options().solvers:
+        from gradproof.verifier.second import asked_twice, check_solvers
+
+        check_solvers(options.solvers)
+        once = tasks(ops, graphs, replace(options, solvers=Options().solvers), order)
+        return [replace(task, settle=partial(asked_twice, task.settle, options.timeout)) for task in once]
     scope = _Scope.of(ops, graphs, order)
     found = [Task(claims_of_op(op), partial(verdicts_of_op, op, options), True) for op in scope.ops]
     found += [_single(symmetry_claim(op), partial(symmetry_verdict, op, options.timeout), True) for op in scope.twice]

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import TypeAlias
 
 from gradproof.compiler.claims import Claim, Verdict
+from gradproof.verifier.asked import about
 
 Watcher: TypeAlias = Callable[[Claim], str]  # the reason for giving the claim up; empty: go on
 
@@ -31,4 +32,7 @@ def attempt(claim: Claim, settle: Callable[[], Verdict]) -> Verdict:
     """The verdict of `settle` on a claim, or unknown where the watcher gives it up."""
     watcher = _WATCHER.get()
     reason = "" if watcher is None else watcher(claim)
-    return Verdict(claim, "unknown", "", "all sizes", 0.0, reason=reason) if reason else settle()
+    if reason:
+        return Verdict(claim, "unknown", "", "all sizes", 0.0, reason=reason)
+    with about(claim):
+        return settle()

@@ -17,6 +17,7 @@ from typing import Any
 from gradproof.compiler.claims import Answer
 from gradproof.compiler.denote import Irrational, Undecided, Undefined, holds
 from gradproof.compiler.terms import And, Cond, Not, Truth
+from gradproof.verifier.asked import Status, tell, watched
 from gradproof.verifier.questions import TOTAL, Question, Untranslatable
 
 TIMEOUT = 10.0  # seconds a goal
@@ -32,6 +33,14 @@ class Outcome:
     answer: Answer
     model: Mapping[str, int | Fraction | bool] | None = None
     reason: str = ""
+    modelled: bool = False  # the solver has a model of the negated goal, whether or not it could be replayed
+
+    @property
+    def status(self) -> Status:
+        """What the solver says of hypotheses and negated goal together."""
+        if self.answer == "proved":
+            return "unsat"
+        return "sat" if self.modelled or self.answer == "refuted" else "unknown"
 
     def __bool__(self) -> bool:
         raise TypeError("an Outcome is not a truth value: compare its answer")
@@ -90,7 +99,10 @@ def _ask_text(text: str, timeout: float) -> Outcome:
     solver.push()
     try:
         solver.add(z3.parse_smt2_string(text))
-        return _read_check(solver, solver.check())
+        outcome = _read_check(solver, solver.check())
+        if watched() and (objection := tell(None, (), True, text, outcome.status)):
+            return Outcome("unknown", reason=objection)
+        return outcome
     except z3.Z3Exception as error:
         return Outcome("unknown", reason=f"z3: {error}")
     finally:
@@ -107,9 +119,12 @@ def _prove(goal: Cond, hypotheses: Sequence[Cond], timeout: float, reals: bool) 
         solver = _solver()
         solver.push()
         try:
-            return _settle(question, solver, goal, hypotheses, timeout)
+            outcome = _settle(question, solver, goal, hypotheses, timeout)
         finally:
             solver.pop()
+        if watched() and (objection := tell(goal, tuple(hypotheses), reals, "", outcome.status)):
+            return Outcome("unknown", reason=objection)
+        return outcome
     except Untranslatable as error:
         return Outcome("unknown", reason=f"not translatable: {error}")
     except z3.Z3Exception as error:
@@ -171,7 +186,7 @@ def _search(
         finally:
             solver.pop()
     if last is None and possible:
-        return Outcome("unknown", reason="the solver found a counterexample once and not again")
+        return Outcome("unknown", reason="the solver found a counterexample once and not again", modelled=True)
     return last
 
 
@@ -196,12 +211,14 @@ def _replay(solver: Any, question: Question, goal: Cond, hypotheses: Sequence[Co
         fails = all(holds(h, env, TOTAL) is True for h in hypotheses) and holds(goal, env, TOTAL) is False
         model = question.model(found)
     except Undefined as error:
-        return Outcome("unknown", reason=f"it fails only where something is undefined: {error}")
+        reason = f"it fails only where something is undefined: {error}"
+        return Outcome("unknown", reason=reason, modelled=True)
     except (Undecided, Irrational) as error:
-        return Outcome("unknown", reason=f"a counterexample may exist, but it can't be replayed exactly: {error}")
+        reason = f"a counterexample may exist, but it can't be replayed exactly: {error}"
+        return Outcome("unknown", reason=reason, modelled=True)
     if not fails:
         why = question.abstracted or "it does not fail when replayed"
-        return Outcome("unknown", reason=f"the solver's counterexample is not one: {why}")
+        return Outcome("unknown", reason=f"the solver's counterexample is not one: {why}", modelled=True)
     return Outcome("refuted", model=model)
 
 
