@@ -36,7 +36,7 @@ def _dispatch(argv: list[str]) -> int:
     try:
         from gradproof import commands  # late: --help and --version load nothing else
 
-        return int(getattr(commands, args.command)(args))
+        return int(getattr(commands, args.command.replace("-", "_"))(args))
     except UsageError as error:
         print(f"gradproof: {error}", file=sys.stderr)
         return FAILED
@@ -71,6 +71,16 @@ def parser() -> argparse.ArgumentParser:
         "--order", type=_order, default=1, metavar="N", help="2: second derivatives too, and so on (default 1)"
     )
     _add_timeout(verify)
+
+    verify.add_argument(
+        "--solver", default="z3", metavar="z3,cvc5", help="with cvc5, put every question to both (default z3)"
+    )
+
+    export = commands.add_parser("export-smt", help="write every question to the solver as SMT-LIB 2")
+    export.add_argument("paths", nargs="*", metavar="FILE", help="a file, a folder, a glob, or - for standard input")
+    export.add_argument("folder", metavar="DIR", help="where the .smt2 files go")
+    export.add_argument("--prelude", action="store_true", help="the operators that come with gradproof")
+    _add_timeout(export)
 
     run = commands.add_parser("run", help="verify a file, then run one of its graphs")
     run.add_argument("file", metavar="FILE")

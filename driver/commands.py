@@ -6,6 +6,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+from gradproof.exporting import solvers_of
 from gradproof.paths import Text, expand, one
 from gradproof.pipeline import check, load
 from gradproof.report import Report
@@ -18,14 +19,22 @@ def verify(args: Namespace) -> int:
     """Prove or refute every claim of every file; text is printed file by file, JSON at the end."""
     from gradproof.report import json, text
 
+    solvers = solvers_of(args.solver)
     files = []
     for item in expand(args.paths):
-        files.append(check(item, args.timeout, args.order))
+        files.append(check(item, args.timeout, args.order, solvers))
         if args.format == "text":
             print(text.render_file(files[-1]), flush=True)
     report = Report(tuple(files))
     print(json.render(report) if args.format == "json" else text.totals(report))
     return DONE if report.ok else REFUSED
+
+
+def export_smt(args: Namespace) -> int:
+    """Write every question that is asked while verifying as SMT-LIB 2."""
+    from gradproof.exporting import smt
+
+    return smt(args)
 
 
 def run(args: Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gradproof.runtime.program import Program
 
 TIMEOUT = 10.0  # seconds for one obligation
+SOLVERS = ("z3",)
 
 
 class ProofError(Exception):
@@ -76,21 +77,34 @@ def compile(program: str | os.PathLike[str] | Graph, *, timeout: float = TIMEOUT
     return seal_all(load(program), timeout, started, order)
 
 
-def verify(program: str | os.PathLike[str] | Graph, *, timeout: float = TIMEOUT, order: int = 1) -> Report:
+def verify(
+    program: str | os.PathLike[str] | Graph,
+    *,
+    timeout: float = TIMEOUT,
+    order: int = 1,
+    solvers: Sequence[str] = SOLVERS,
+) -> Report:
     """Prove or refute everything that a program claims; an ill-formed text becomes the report's error.
 
     A path-like object, or a string that ends in `.gproof`, is a file; any other string is the text itself; a graph
     comes from GraphBuilder. `timeout` is seconds for each obligation; `order=2` asks for second derivatives too.
+    `solvers=("z3", "cvc5")` puts every question to both; where they disagree the claim is unknown. Raises ValueError
+    for other solvers, and ImportError where one is not installed.
     """
-    return Report((check(program, timeout, order),))
+    return Report((check(program, timeout, order, solvers),))
 
 
-def check(program: str | os.PathLike[str] | Graph | Text, timeout: float = TIMEOUT, order: int = 1) -> FileReport:
+def check(
+    program: str | os.PathLike[str] | Graph | Text,
+    timeout: float = TIMEOUT,
+    order: int = 1,
+    solvers: Sequence[str] = SOLVERS,
+) -> FileReport:
     """The report on one program."""
     started = perf_counter()
     try:
         module = load(program)
-        verdicts = prove(module, timeout, order)
+        verdicts = prove(module, timeout, order, solvers)
     except Diagnostic as error:
         path = program.name if isinstance(program, Graph) else as_text(program).path
         return FileReport(path, error=error, seconds=perf_counter() - started)
@@ -128,7 +142,7 @@ def load(program: str | os.PathLike[str] | Graph | Text) -> Module:
     return module
 
 
-def prove(module: Module, timeout: float, order: int = 1) -> tuple[Verdict, ...]:
+def prove(module: Module, timeout: float, order: int = 1, solvers: Sequence[str] = SOLVERS) -> tuple[Verdict, ...]:
     """A verdict on every claim about the module's operators and graphs, and about the operators that they use.
 
     ValueError for an order below 1; Diagnostic where there is nothing of that order.
@@ -139,7 +153,7 @@ def prove(module: Module, timeout: float, order: int = 1) -> tuple[Verdict, ...]
     from gradproof.verifier.discharge import verify as discharge
 
     ops, graphs = tuple(module.ops.values()), tuple(module.graphs.values())
-    return tuple(discharge(ops, graphs, Options(timeout=timeout), order))
+    return tuple(discharge(ops, graphs, Options(timeout=timeout, solvers=tuple(solvers)), order))
 
 
 def demand_proofs(report: Report) -> None:

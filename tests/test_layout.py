@@ -125,6 +125,13 @@ def test_only_smt_imports_z3() -> None:
     assert users == {"verifier/smt.py"}
 
 
+def test_only_second_imports_cvc5() -> None:
+    users = {str(p.relative_to(ROOT)) for p in MODULES if any(n.split(".")[0] == "cvc5" for n in imports(p))}
+    assert users == {"verifier/second.py"}
+    code = "import sys, gradproof as gp; gp.verify('fn f(x) = x*x'); print('cvc5' in sys.modules)"
+    assert run_python(code) == "False\n"
+
+
 def test_only_discharge_issues_certificates() -> None:
     callers = {str(p.relative_to(ROOT)) for p in MODULES if "gradproof.compiler.claims.issue" in imports(p)}
     assert callers == {"verifier/discharge.py"}

@@ -185,5 +185,5 @@ def opinions(timeout: float, folder: Path = FOLDER, answer: Ask = ask) -> Iterat
 
 def asked_twice(settle: Callable[[], Sequence[Verdict]], timeout: float) -> list[Verdict]:
     """The verdicts of `settle`, whose questions go to the second solver, too."""
-    with opinions(timeout) as found:
+    with opinions(timeout, FOLDER, ask) as found:
         return found.judged(settle())

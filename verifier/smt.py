@@ -213,6 +213,8 @@ def _replay(solver: Any, question: Question, goal: Cond, hypotheses: Sequence[Co
     except Undefined as error:
         reason = f"it fails only where something is undefined: {error}"
         return Outcome("unknown", reason=reason, modelled=True)
+    except LookupError as error:  # under a sum that was abstracted
+        return Outcome("unknown", reason=f"the solver was not asked about {error}", modelled=True)
     except (Undecided, Irrational) as error:
         reason = f"a counterexample may exist, but it can't be replayed exactly: {error}"
         return Outcome("unknown", reason=reason, modelled=True)

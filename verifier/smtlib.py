@@ -23,12 +23,13 @@ from gradproof.verifier.questions import Question, Untranslatable
 
 NEAR = 6  # floors in one question that are compared with each other
 INT, REAL, BOOL = "Int", "Real", "Bool"
+TO = {sort: f"to_{sort.lower()}" for sort in (INT, REAL)}  # the language's conversions
 _SIMPLE = re.compile(r"[A-Za-z~!@%_.][A-Za-z0-9~!@%_./]*")
 _MADE = re.compile(r"(?<![A-Za-z0-9_])[~@%]\d+(\.f)?|#\d+")
 _COMMAND = re.compile(r"\)\((?=declare|assert|define)")
-# Words of the language that a size or an input could be called; other names have a sign in them, or are quoted.
+# Words of the language that a size or an input could be called.
 _RESERVED = frozenset(("and", "or", "not", "xor", "distinct", "ite", "let", "par", "exists", "forall", "match", "as"))
-_RESERVED |= {"true", "false", "abs", "div", "mod", "to_real", "to_int", "is_int", "assert", "pop", "push", "exit"}
+_RESERVED |= {"true", "false", "abs", "div", "mod", *TO.values(), "is_int", "assert", "pop", "push", "exit"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,11 +179,11 @@ class Writer:
 
     def ToReal(self, value: Expr) -> Expr:  # noqa: N802
         """An integer as a real."""
-        return self.make("to_real", (value,), REAL)
+        return self.make(TO[REAL], (value,), REAL)
 
     def ToInt(self, value: Expr) -> Expr:  # noqa: N802
         """The greatest integer that is not above."""
-        return self.make("to_int", (value,), INT)
+        return self.make(TO[INT], (value,), INT)
 
     def Sum(self, *args: Expr) -> Expr:  # noqa: N802
         """A sum."""
@@ -244,7 +245,7 @@ def _written(goal: Cond, hypotheses: tuple[Cond, ...], reals: bool) -> str:
     known = [(f"hypothesis: {_shown(h)}", question.cond(h)) for h in hypotheses]
     known.append((f"the goal, negated: {_shown(goal)}", question.negated(goal)))
     known += [("what a quotient, an inverse or a root is", side) for side in question.sides]
-    steps = [node for node in _nodes([expr for _, expr in known]) if node.head == "to_int"]
+    steps = [node for node in _nodes([expr for _, expr in known]) if node.head == TO[INT]]
     known += [
         ("true of all integers, so that a solver may branch on it", truth) for truth in _neighbours(steps, writer)
     ]
@@ -288,7 +289,9 @@ class _Namer:
 
     def symbol(self, name: str) -> str:
         name = self.made(name).replace("|", "!").replace("\\", "!")
-        return name if _SIMPLE.fullmatch(name) and name not in _RESERVED else f"|{name}|"
+        if name in _RESERVED:
+            return f"|{name} |"  # in bars it would still be that word
+        return name if _SIMPLE.fullmatch(name) else f"|{name}|"
 
 
 def _nodes(roots: Iterable[Expr]) -> Iterator[Expr]:

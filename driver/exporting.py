@@ -1,0 +1,90 @@
+"""Obligations for other tools: every question to the solver as SMT-LIB 2; and which solvers a run asks."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gradproof.paths import expand
+from gradproof.usage import UsageError
+
+if TYPE_CHECKING:
+    from gradproof.compiler.elaborate import Module
+    from gradproof.verifier.asked import Asked
+    from gradproof.verifier.smtlib import Script
+
+
+def solvers_of(text: str) -> tuple[str, ...]:
+    """The solvers that `--solver` names. Raises UsageError."""
+    from gradproof.verifier.second import MissingSolver, check_solvers
+
+    names = tuple(name.strip() for name in text.split(","))
+    try:
+        check_solvers(names)
+    except (ValueError, MissingSolver) as error:
+        raise UsageError(f"--solver: {error}") from error
+    return names
+
+
+def modules(paths: Iterable[str], prelude: bool) -> list[Module]:
+    """The modules that a command line names, the library of operators as one of them. Raises UsageError."""
+    from gradproof.compiler.elaborate import Module
+    from gradproof.compiler.library import prelude as library
+    from gradproof.pipeline import load
+
+    found = [Module("prelude", dict(library().ops), {}, (), ())] if prelude else []
+    found += [load(text) for text in expand(list(paths))]
+    if not found:
+        raise UsageError("nothing to export: name a file, or --prelude")
+    return found
+
+
+def folder_of(name: str) -> Path:
+    """The folder to write to, made where it is not there. Raises UsageError."""
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{name}: no folder to write to ({error.strerror})") from error
+    return folder
+
+
+def smt(args: Namespace) -> int:
+    """`gradproof export-smt`: one file a question, named by what it is for and by its content."""
+    from gradproof.pipeline import prove
+    from gradproof.verifier.asked import watching
+
+    chosen, folder = modules(args.paths, args.prelude), folder_of(args.folder)
+    scripts: dict[str, Script] = {}
+    left_out: Counter[str] = Counter()
+
+    def keep(asked: Asked) -> str:
+        from gradproof.verifier.questions import Untranslatable
+        from gradproof.verifier.smtlib import script
+
+        try:
+            written = script(asked)
+        except Untranslatable as error:
+            left_out[str(error)] += 1
+        else:
+            scripts.setdefault(written.name, written)
+        return ""
+
+    claims = 0
+    with watching(keep):
+        for module in chosen:
+            claims += len(prove(module, args.timeout))
+    for script in scripts.values():
+        try:
+            (folder / script.name).write_text(script.text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{folder / script.name}: can't be written ({error.strerror})") from error
+    statuses = Counter(script.status for script in scripts.values())
+    shown = ", ".join(f"{statuses[status]} {status}" for status in ("unsat", "sat", "unknown"))
+    print(f"{len(scripts)} questions of {claims} claims ({shown}) in {folder}")
+    for reason, count in left_out.items():
+        print(f"{count} left out: {reason}")
+    return 0
