@@ -234,6 +234,13 @@ def _index_names(param: Param) -> tuple[str, ...]:
     return tuple(names)
 
 
+def as_written(op: OpDef) -> RuleSet:
+    """The rules that the stanza writes and none that would be derived: for an operator of which rules_of can't."""
+    vjps = tuple((formula.target, computation(op, formula)) for formula in op.vjps)
+    jvp = computation(op, op.jvp) if op.jvp is not None else None
+    return RuleSet(op, computation(op, op.runs or op.forward), jvp, vjps)
+
+
 def computation(op: OpDef, formula: Formula) -> Computation:
     """What computes a formula: the lets and externs that it needs, directly or through others, in their order."""
     wanted = set(tensors(formula.body))

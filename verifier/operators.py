@@ -11,7 +11,7 @@ from gradproof.compiler.claims import Claim, Counterexample, Verdict
 from gradproof.compiler.laws import trusts
 from gradproof.compiler.obligations import claims_of_op
 from gradproof.compiler.ops import OpDef
-from gradproof.compiler.rules import RuleSet, rules_of
+from gradproof.compiler.rules import RuleSet, as_written, rules_of
 from gradproof.compiler.transpose import NotLinear
 from gradproof.verifier import derivatives, domains, shapes
 from gradproof.verifier.forms import forget
@@ -40,15 +40,7 @@ def verdicts_of_op(op: OpDef, options: Options) -> list[Verdict]:
     try:
         rules = rules_of(op)
     except NotLinear as error:
-        # Without its written rules the operator still has a shape, a domain and what runs to prove.
-        bare = replace(op, jvp=None, vjps=())
-        rules = rules_of(bare)
-        return [
-            _not_linear(op, claim, error)
-            if claim.code in ("JVP", "VJP", "KINK")
-            else attempt(claim, partial(_settle, bare, rules, claim, position, options))
-            for position, claim in enumerate(claims)
-        ]
+        return [_without_rules(op, claim, position, error, options) for position, claim in enumerate(claims)]
     return [
         attempt(claim, partial(_settle, op, rules, claim, position, options)) for position, claim in enumerate(claims)
     ]
@@ -123,6 +115,24 @@ def _plan(
 def _domain(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
     failures = domains.check_op(op, rules, timeout)
     return Proof(not failures, "interval + z3", (), "; ".join(failures))
+
+
+def _without_rules(op: OpDef, claim: Claim, position: int, error: NotLinear, options: Options) -> Verdict:
+    """An operator whose written rules have no rule set still has a shape, a domain and what runs to prove."""
+    from gradproof.verifier.nonlinear import without_rules
+
+    bare = without_rules(op)
+    match claim.code:
+        case "JVP" | "VJP" | "KINK":
+            return _not_linear(op, claim, error)
+        case "SHAPE":  # what is written, linear or not, is what the claim is about
+            return attempt(claim, partial(_settle, op, as_written(op), claim, position, options))
+        case "DOM":
+            verdict = attempt(claim, partial(_settle, bare, rules_of(bare), claim, position, options))
+            written = domains.check_op(op, as_written(op), options.timeout) if verdict.answer == "proved" else []
+            return replace(verdict, answer="unknown", by="", reason="; ".join(written)) if written else verdict
+        case _:
+            return attempt(claim, partial(_settle, bare, rules_of(bare), claim, position, options))
 
 
 def _not_linear(op: OpDef, claim: Claim, error: NotLinear) -> Verdict:
