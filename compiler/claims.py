@@ -10,9 +10,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gradproof.grammar.source import Span
+
+if TYPE_CHECKING:
+    from gradproof.compiler.plan import Plan
 
 CODES = ("WF", "SHAPE", "EDGE", "JVP", "VJP", "KINK", "RUNS", "DOM", "FWD", "DENSE", "PLAN", "POST", "GRAD", "SYMM")
 Answer = Literal["proved", "refuted", "unknown"]
@@ -100,10 +103,14 @@ _SEAL = object()
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Proved claims, by key. Made by `issue` only, which only verifier/discharge.py may call (a test holds it)."""
+    """Proved claims, by key. Made by `issue` only, which only verifier/discharge.py may call (a test holds it).
+
+    `plans` are those that PLAN was proved of, where the proof came with plans: by a graph's digest and a mode.
+    """
 
     proved: Mapping[str, Verdict]
     _seal: object = field(default=None, repr=False, compare=False)
+    plans: Mapping[tuple[str, str], Plan] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         if self._seal is not _SEAL:
@@ -118,6 +125,7 @@ class Certificate:
         return verdict is not None and verdict.answer == "proved" and verdict.claim.key == claim.key
 
 
-def issue(verdicts: tuple[Verdict, ...]) -> Certificate:
-    """Seal the proved verdicts; for the verifier alone."""
-    return Certificate(MappingProxyType({v.claim.key: v for v in verdicts if v.answer == "proved"}), _SEAL)
+def issue(verdicts: tuple[Verdict, ...], plans: Mapping[tuple[str, str], Plan] | None = None) -> Certificate:
+    """Seal the proved verdicts, and plans that were proved right; for the verifier alone."""
+    proved = MappingProxyType({v.claim.key: v for v in verdicts if v.answer == "proved"})
+    return Certificate(proved, _SEAL, MappingProxyType(dict(plans or {})))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradproof.builder import GraphBuilder
+    from gradproof.certificates import Built, Refused, build, load
     from gradproof.grammar.source import Diagnostic
     from gradproof.pipeline import Compiled, ProofError, compile, verify
     from gradproof.report import Report
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _HOMES = {
+    "Built": "gradproof.certificates",
     "Compiled": "gradproof.pipeline",
     "CompiledGraph": "gradproof.runtime.compiled",
     "CompiledScalar": "gradproof.runtime.compiled",
@@ -30,12 +32,16 @@ _HOMES = {
     "InputError": "gradproof.runtime.inputs",
     "Program": "gradproof.runtime.program",
     "ProofError": "gradproof.pipeline",
+    "Refused": "gradproof.certificates",
     "Report": "gradproof.report",
+    "build": "gradproof.certificates",
     "compile": "gradproof.pipeline",
+    "load": "gradproof.certificates",
     "register_extern": "gradproof.runtime.externs",
     "verify": "gradproof.pipeline",
 }
 __all__ = [
+    "Built",
     "Compiled",
     "CompiledGraph",
     "CompiledScalar",
@@ -45,9 +51,12 @@ __all__ = [
     "InputError",
     "Program",
     "ProofError",
+    "Refused",
     "Report",
     "__version__",
+    "build",
     "compile",
+    "load",
     "register_extern",
     "verify",
 ]

@@ -15,6 +15,7 @@ import gradproof
 from gradproof.usage import UsageError
 
 PROVED, REFUSED, FAILED, INTERRUPTED = 0, 1, 2, 130
+COMMANDS = {"check": "check_certificates"}  # the others are called what they are
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +37,7 @@ def _dispatch(argv: list[str]) -> int:
     try:
         from gradproof import commands  # late: --help and --version load nothing else
 
-        return int(getattr(commands, args.command.replace("-", "_"))(args))
+        return int(getattr(commands, COMMANDS.get(args.command, args.command).replace("-", "_"))(args))
     except UsageError as error:
         print(f"gradproof: {error}", file=sys.stderr)
         return FAILED
@@ -45,7 +46,7 @@ def _dispatch(argv: list[str]) -> int:
     except Exception as error:
         from gradproof.grammar.source import Diagnostic
 
-        if isinstance(error, Diagnostic | gradproof.ProofError):
+        if isinstance(error, Diagnostic | gradproof.ProofError | gradproof.Refused):
             print(error, file=sys.stderr)
             return REFUSED
         if os.environ.get("GRADPROOF_TRACEBACK"):
@@ -99,6 +100,16 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--all-values", action="store_true", help="every intermediate value too, as value.NAME")
     run.add_argument("-o", "--output", metavar="OUT.npz", help="where the results go; without it, print them")
     _add_timeout(run)
+
+    build = commands.add_parser("build", help="prove files, and write certificates that others can check and run")
+    build.add_argument("paths", nargs="+", metavar="FILE", help="a file, a folder, a glob, or - for standard input")
+    build.add_argument("-o", "--output", metavar="OUT.gpc", help="where it goes (default: beside the file)")
+    _add_timeout(build)
+
+    check = commands.add_parser("check", help="check certificates by the independent checker, in a process of its own")
+    check.add_argument("paths", nargs="+", metavar="FILE.gpc")
+    check.add_argument("--allow-trusted", action="store_true", help="accept claims that rest on a word, and list them")
+    check.add_argument("--format", choices=("text", "json"), default="text")
 
     fmt = commands.add_parser("fmt", help="rewrite files in the canonical format")
     fmt.add_argument("paths", nargs="+", metavar="PATH", help="a file, a folder, a glob, or - for standard input")

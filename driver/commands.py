@@ -44,6 +44,28 @@ def run(args: Namespace) -> int:
     return run_graph(args)
 
 
+def build(args: Namespace) -> int:
+    """Prove files and write their certificates."""
+    from gradproof import certificates
+
+    texts = expand(args.paths)
+    if args.output and len(texts) > 1:
+        raise UsageError(f"-o is one file, and there are {len(texts)} to build; without it each goes beside its source")
+    if any(text.content is not None for text in texts) and not args.output:
+        raise UsageError("standard input has no place of its own: say where the certificate goes with -o")
+    for text in texts:
+        output = args.output or certificates.beside(text.path)
+        print(f"{output}: {certificates.build(text, output, timeout=args.timeout)}", flush=True)
+    return DONE
+
+
+def check_certificates(args: Namespace) -> int:
+    """Check certificates in a new process."""
+    from gradproof.certificates import check_files
+
+    return check_files(args.paths, args.allow_trusted, args.format)
+
+
 def fmt(args: Namespace) -> int:
     """Rewrite files in the canonical format, or say which would change, or print the graphs' canonical form."""
     texts = expand(args.paths)

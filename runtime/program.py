@@ -1,7 +1,8 @@
 """The sealed program: a graph with a certificate for every claim it makes. Nothing else runs.
 
-The program works out the list of claims itself, from the graph that it is given, and makes its plans from that graph;
-float64 and float32 run through the plans, exact scalars and intervals through the tape.
+The program works out the list of claims itself, from the graph that it is given, and makes its plans from that graph,
+or takes those that its certificate came with. float64 and float32 run through the plans, exact scalars and intervals
+through the tape.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from gradproof.compiler.claims import Certificate, Claim
 from gradproof.compiler.gradient import gradient_graph
 from gradproof.compiler.graph import Graph
 from gradproof.compiler.loops import frozen
-from gradproof.compiler.obligations import claims_of_graph
+from gradproof.compiler.obligations import claims_of_graph, graph_digest
 from gradproof.compiler.orders import blocked, claims_of_gradient
 from gradproof.compiler.plan import Mode, Plan, cotangent_name, make_plan, tangent_name
 from gradproof.runtime.executor import Executor
@@ -228,7 +229,8 @@ class Program:
     def plan(self, mode: Mode = "forward") -> Plan:
         """The plan that floats run through."""
         if mode not in self._plans:
-            self._plans[mode] = make_plan(self.graph, mode)
+            proved = self.certificate.plans.get((graph_digest(self.graph), mode))
+            self._plans[mode] = make_plan(self.graph, mode) if proved is None else proved
         return self._plans[mode]
 
     def admit(self, inputs: Given, scalar: str | None = None, dims: Mapping[str, int] | None = None) -> Inputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -20,6 +20,8 @@ from gradproof.compiler.orders import (
     symmetry_claim,
     tower,
 )
+from gradproof.verifier.checker.main import check
+from gradproof.verifier.evidence.restore import restore
 from gradproof.verifier.gradients import blocked_verdict, gradient_verdict
 from gradproof.verifier.graphs import verdicts_of_graph
 from gradproof.verifier.loops import verdicts_of_loop
@@ -27,7 +29,7 @@ from gradproof.verifier.operators import Options, verdicts_of_op
 from gradproof.verifier.progress import attempt
 from gradproof.verifier.symmetry import symmetry_verdict
 
-__all__ = ["Options", "Task", "certify", "required", "tasks", "verify"]
+__all__ = ["Options", "Task", "certify", "replay", "required", "tasks", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,15 @@ def complete(verdicts: Sequence[Verdict], claims: Sequence[Claim]) -> None:
     missing = [c.key for c in claims if c.key not in settled]
     if missing:
         raise RuntimeError(f"no verdict on {missing[0]} (and {len(missing) - 1} more): please report this")
+
+
+def replay(content: bytes, allow_trusted: bool = False) -> tuple[Mapping[str, Graph], Certificate]:
+    """The graphs of a certificate's bytes, and the seal of what the checker accepts of it.
+
+    Refused where it accepts not all, or where this version would run something else.
+    """
+    found = restore(check(content, allow_trusted))
+    return found.graphs, issue(found.verdicts, found.plans)
 
 
 def certify(verdicts: Sequence[Verdict]) -> Certificate:

@@ -1,0 +1,12 @@
+"""The checker as a program: `python -I FOLDER model.gpc`, or the same of the folder as a zip; nothing is installed."""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+
+name = __package__ or "gradproof_checker"
+if not __package__:  # run as a folder or a zip: make it a package, so that its parts find each other
+    sys.modules[name] = package = ModuleType(name)
+    package.__path__ = [sys.path.pop(0)]
+
+sys.exit(import_module(f"{name}.main").main(sys.argv[1:]))
