@@ -13,6 +13,7 @@ from gradproof.compiler.formulas import (
     inline_lets,
     real,
 )
+from gradproof.compiler.integers import integer
 from gradproof.compiler.integral import integral
 from gradproof.compiler.laws import WrittenLaw, check_laws, index_names, law_of
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Axis, Extern, Formula, Kink, OpDef, Param
@@ -37,6 +38,7 @@ from gradproof.grammar.syntax import (
     Access,
     At,
     Binder,
+    BoundIndex,
     Define,
     Equation,
     Expr,
@@ -239,10 +241,19 @@ class _Stanza:
             axes: tuple[Axis, ...] = (Axis(Poly.sym(LIFTED), LIFTED),)
         else:
             names = self.left_names(equation, scope)
-            extents = [extent_of(n, [equation.body], scope, equation.span) for n in names]
+            extents = [self.let_extent(index, equation, scope) for index in equation.indices or ()]
             axes = tuple(Axis(e, str(e) if n.endswith("..") else None) for n, e in zip(names, extents, strict=True))
         self.lets[name] = self.equation(equation, Param(name, "real", axes), scope)
         self.lean(name, tensors(self.lets[name].body))
+
+    def let_extent(self, index: Name | Pack | BoundIndex, equation: Equation, scope: Scope) -> Poly:
+        """The extent of an intermediate's axis: given, or seen in what it is computed from."""
+        if not isinstance(index, BoundIndex) or index.extent is None:
+            return extent_of(written(index), [equation.body], scope, equation.span)
+        extent = integer(index.extent, scope)
+        if any(extent.entries()):
+            raise Diagnostic("E-EXTENT", "an extent is made of sizes and attributes", index.span, "give a size")
+        return extent
 
     def lean(self, name: str, read: frozenset[str]) -> None:
         """Note what an intermediate depends on beside the inputs."""
@@ -394,6 +405,10 @@ class _Stanza:
     def check_left(self, equation: Equation, target: Param) -> None:
         """On the left, each axis has an index of its own: dotted for a pack, plain for a dim."""
         indices = equation.indices or ()
+        given = next((i for i in indices if isinstance(i, BoundIndex)), None)
+        if given is not None and target.name in {OUTPUT, *(p.name for p in self.signature.params)}:
+            advice = f"the axes of `{target.name}` are declared: write `{given.name}`"
+            raise Diagnostic("E-EXTENT", "only an intermediate's extent is given here", given.span, advice)
         if len(indices) != len(target.axes):
             axes = ", ".join(str(axis.extent) for axis in target.axes)
             message = f"`{equation.target}` has axes [{axes}] and {len(indices)} on the left"

@@ -296,13 +296,18 @@ def equation(children: Children) -> tree.Equation:
     token, body = children[0], children[-1]
     if len(children) == 3:
         return tree.Equation(token.text, None, body, join(token, body))
-    indices = children[1][0]
-    for item in indices:
-        if not isinstance(item, tree.Name | tree.Pack):
-            raise Diagnostic(
-                "E-INDEX", "the left side has index names only", item.span, "name the index, and use it on the right"
-            )
-    return tree.Equation(token.text, indices, body, join(token, body))
+    return tree.Equation(token.text, tuple(map(_left, children[1][0])), body, join(token, body))
+
+
+def _left(item: tree.Expr) -> tree.Name | tree.Pack | tree.BoundIndex:
+    match item:
+        case tree.Name() | tree.Pack():
+            return item
+        case tree.Compare(("<",), (tree.Name(name_), extent), span):
+            return tree.BoundIndex(name_, False, extent, span)
+    raise Diagnostic(
+        "E-INDEX", "the left side has index names only", item.span, "name the index, and use it on the right"
+    )
 
 
 def define(children: Children) -> tree.Define:

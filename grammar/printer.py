@@ -140,11 +140,13 @@ def _small(expr: tree.Expr) -> bool:
     return False
 
 
+def _bound(bound: tree.BoundIndex) -> str:
+    extent = "" if bound.extent is None else f" < {_expr(bound.extent, _SUM)}"
+    return f"{bound.name}{'..' if bound.pack else ''}{extent}"
+
+
 def _binder(binder: tree.Binder) -> str:
-    heads = []
-    for bound in binder.indices:
-        extent = "" if bound.extent is None else f" < {_expr(bound.extent, _SUM)}"
-        heads.append(f"{bound.name}{'..' if bound.pack else ''}{extent}")
+    heads = list(map(_bound, binder.indices))
     guard = "" if binder.guard is None else f" | {print_expr(binder.guard)}"
     body = _expr(binder.body, _PRODUCT)
     plain = binder.guard is None and not any(bound.pack for bound in binder.indices)
@@ -205,7 +207,10 @@ def _dim(dim: tree.DimDecl) -> str:
 
 
 def _head(equation: tree.Equation) -> str:
-    return equation.target if equation.indices is None else f"{equation.target}[{_list(equation.indices)}]"
+    if equation.indices is None:
+        return equation.target
+    left = [_bound(i) if isinstance(i, tree.BoundIndex) else print_expr(i) for i in equation.indices]
+    return f"{equation.target}[{', '.join(left)}]"
 
 
 def _set(left: str, value: tree.Expr) -> str:

@@ -218,10 +218,10 @@ class ParamDecl:
 
 @dataclass(frozen=True, slots=True)
 class Equation:
-    """`y[s.., i] = body`; in a `fn`, `y = body` (indices None)."""
+    """`y[s.., i] = body`; in a `fn`, `y = body` (indices None). An intermediate's index may have its extent given."""
 
     target: str
-    indices: tuple[Name | Pack, ...] | None
+    indices: tuple[Name | Pack | BoundIndex, ...] | None
     body: Expr
     span: Span = _span()
 

@@ -199,7 +199,12 @@ REFUSED = {
         ("fn f(x) {\n require x > 0\n y = x\n}", "where"),
         ("op f(m: bool [n]) -> bool [n] { y[i] = m[i] == m[i] }", "not compared"),
     ],
-    "E-EXTENT": [("op f(x: [n]) -> [] { y[] = sum(j) x[2*j] }", "j < n")],
+    "E-EXTENT": [
+        ("op f(x: [n]) -> [] { y[] = sum(j) x[2*j] }", "j < n"),
+        ("op f(x: [n]) -> [n] { y[i < n] = x[i] }", "are declared"),
+        ("op f(x: [n]) -> [n] {\n vjp x[i < n] = g[i]\n y[i] = x[i]\n}", "are declared"),
+        ("op f(x: [n], k: int []) -> [n] {\n let m[i < k[]] = i\n y[i] = x[i] * m[0]\n}", "sizes and attributes"),
+    ],
     "E-DUPLICATE": [
         ("fn f(x) {\n y = x\n y = 2 * x\n}", "twice"),
         ("fn f(x) {\n y = x\n vjp x = g\n vjp x = g\n}", "twice"),

@@ -90,7 +90,12 @@ def check_op(op: OpDef, rules: RuleSet, timeout: float) -> list[Failure]:
     context = setting_of(op).context
     failures = _vacuous(op, context, timeout)
     goals = [Goal(int_ge(e, 0), context, (), f"the result's extent {e} is not negative") for e in extents(op.output)]
-    for extent in (e for p in (*op.params, op.output) for e in extents(p)):
+    goals += [
+        Goal(int_ge(e, 0), context, (), f"the extent {e} of {let.target} is not negative")
+        for let in op.lets
+        for e in let.extents
+    ]
+    for extent in (*(e for p in (*op.params, op.output) for e in extents(p)), *(e for f in op.lets for e in f.extents)):
         goals += [
             Goal(need.cond, context, (), f"{need.why} in the extent {extent}") for need in requirements(Size(extent))
         ]
