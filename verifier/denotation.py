@@ -55,14 +55,23 @@ class Meaningless(ValueError):
 class Denotation:
     """`body` at `indices` (each below its extent) is the kernel's result.
 
-    `inside` must hold there too: the executor holds a gathered position inside a computed register without a word.
+    `inside` must hold too, for all labels of the steps that gather: the executor holds a gathered position inside a
+    computed register without a word.
     """
 
     indices: tuple[str, ...]
     extents: tuple[Poly, ...]
     body: Term | Cond
-    inside: tuple[Cond, ...]
+    inside: tuple[Within, ...]
     externs: tuple[Applied, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """A condition for all indices, each below its extent."""
+
+    cond: Cond
+    ranges: tuple[tuple[str, Poly], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,7 @@ def denote_kernel(kernel: Kernel, indices: tuple[str, ...] | None = None) -> Den
 class _Denoter:
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.inside: list[Cond] = []
+        self.inside: dict[Within, None] = {}
         self.externs: dict[int, Applied] = {}
         self._memo: dict[tuple[int, tuple[Poly, ...]], Meaning] = {}
 
@@ -149,10 +158,8 @@ class _Denoter:
         own = [fresh("r") for _ in step.extents]
         names = {f"${k}": Poly.sym(name) for k, name in enumerate(own)}
         inner = {**ranges, **dict(zip(own, step.extents, strict=True))}
-        before = len(self.inside)
         body = self.step(step, names, own, inner)
         place = dict(zip(own, index, strict=False))
-        self.inside[before:] = [substitute_cond(c, place) for c in self.inside[before:]]
         if isinstance(body, Poly):
             return body.substitute(place)
         return substitute_cond(body, place) if isinstance(body, Cond) else substitute(body, place)
@@ -175,7 +182,7 @@ class _Denoter:
 
     def step(self, step: Step, names: dict[str, Poly], own: list[str], ranges: dict[str, Poly]) -> Meaning:
         if step.op == "read_at":
-            self._demand_inside(step, names, ranges)
+            self._demand_inside(step, names, dict(zip(own, step.extents, strict=True)))
         if step.op in ("ints", "intcmp"):
             poly = self.poly(step.poly or Poly.of(0), names, ranges)
             if step.op == "ints":
@@ -229,7 +236,7 @@ class _Denoter:
         index = [self.poly(p, names, ranges) for p in use.index]
         for poly, extent in zip(index, self.program.axes(use.reg), strict=True):
             if ranges.get(poly.as_symbol or "") != extent:
-                self.inside.append(in_range(poly, extent))
+                self.inside[Within(in_range(poly, extent), tuple(ranges.items()))] = None
 
 
 def _scalar(step: Step, args: list[Term]) -> Term | Cond:

@@ -28,7 +28,8 @@ from gradproof.verifier.denotation import Applied, Meaningless, denote_kernel
 from gradproof.verifier.domains import Need, needs_of, unmet
 from gradproof.verifier.equality import equal
 from gradproof.verifier.setting import setting_of
-from gradproof.verifier.shapes import tensor_extents
+from gradproof.verifier.shapes import Goal, tensor_extents
+from gradproof.verifier.shapes import prove as prove_shape
 from gradproof.verifier.wiring import check_wiring
 
 __all__ = ["check_buffers", "check_plan", "check_wiring", "denote_kernel", "kernel_problem", "modes_of", "prove_plan"]
@@ -62,8 +63,10 @@ def kernel_problem(op: OpDef, kernel: Kernel, computation: Computation, timeout:
         return f"the kernel has no meaning: {error}"
     if denoted.extents != result.extents:
         return "the kernel's result has other extents"
-    if denoted.inside:
-        return "a gathered position of a computed array is not known to be in bounds"
+    for within in denoted.inside:
+        around = setting_of(op).context.with_ranges(dict(within.ranges))
+        if prove_shape(Goal(within.cond, around, (), "a gathered position"), timeout) is not None:
+            return "a gathered position of a computed array is not known to be in bounds"
     definitions: dict[str, tuple[tuple[str, ...], Term]] = {}
     for let in computation.lets:
         if isinstance(let.body, Cond):
