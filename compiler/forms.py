@@ -3,8 +3,9 @@
 Each is a word of the language that a library switches on with a sign: `infix "fold" concat` lets concat take any number
 of tensors, `infix "axes" sum` lets sum take a tuple of axes, `infix "keepdims" unsqueeze` puts a reduced axis back,
 `infix "reduction" mean` makes f(x, reduction=mean) of mean(f(x)),
-`infix "permute" swap` makes permute(x, axes=...) of swaps of neighbours, `infix "broadcast_to" broadcast` makes
-broadcast_to(x, shape=...) of new axes and stretched ones.
+`infix "permute" swap` makes permute(x, axes=...) of swaps of neighbours, `infix "moveaxis" swap` moveaxis(x,
+source=..., destination=...) too, `infix "broadcast_to" broadcast` makes broadcast_to(x, shape=...) of new axes and stretched ones,
+`infix "stack" concat` makes stack(a, b, c, ..., axis=...) of axes of size 1 side by side.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ Form = Callable[[Draft, Sequence[Operand], Mapping[str, Operand], Span], Value]
 def apply(draft: Draft, name: str, args: Sequence[Operand], kwargs: Mapping[str, Operand], span: Span) -> Value:
     """What a call in a graph means, in one application or several."""
     overloads = draft.library.overloads.get(name, ())
-    if not overloads and name in FORMS and draft.library.sign(name) is not None:
+    counts = {len(op.params) for op in overloads}
+    if len(args) not in counts and name in FORMS and draft.library.sign(name) is not None:
         return FORMS[name](draft, args, kwargs, span)
-    if draft.library.declared("fold", name) and len(args) > max(len(op.params) for op in overloads):
+    if draft.library.declared("fold", name) and len(args) > max(counts):
         return _fold(draft, name, args, kwargs, span)
     if "keepdims" in kwargs and not any(a.name == "keepdims" for op in overloads for a in op.attrs):
         return _keep(draft, name, args, kwargs, span)
@@ -144,17 +146,53 @@ def _permute(draft: Draft, args: Sequence[Operand], kwargs: Mapping[str, Operand
     operands = [*args, *kwargs.values()]
     if len(operands) != 2 or set(kwargs) - {"axes"} or not isinstance(operands[1], tuple):
         raise Diagnostic("E-ARITY", "permute takes a tensor and its axes", span, "write `permute(x, axes=(1, 0))`")
-    value, rank = lift(draft, operands[0], span), _rank(args, span)
+    value, rank = lift(draft, operands[0], span), _rank(operands, span)
     order = _axes(operands[1], rank, span)
     if len(order) != rank:
         raise Diagnostic("E-AXES", f"permute names {len(order)} axes of {rank}", span, "name each axis once")
-    swap = draft.role("permute", span)
-    now = list(range(rank))
+    return _in_order(draft, value, order, draft.role("permute", span), span)
+
+
+def _in_order(draft: Draft, value: Value, order: Sequence[int], swap: str, span: Span) -> Value:
+    now = list(range(len(order)))
     for target, axis in enumerate(order):
         for position in range(now.index(axis), target, -1):
             value = call(draft, swap, (value, Fraction(position - 1)), {}, span)
             now[position - 1], now[position] = now[position], now[position - 1]
     return value
+
+
+def _moveaxis(draft: Draft, args: Sequence[Operand], kwargs: Mapping[str, Operand], span: Span) -> Value:
+    """moveaxis(x, source=0, destination=-1), or tuples of both: the other axes keep their order."""
+    named = dict(zip(("x", "source", "destination"), args, strict=False))
+    if len(args) > 3 or len(args) + len(kwargs) != 3 or {*named, *kwargs} != {"x", "source", "destination"}:
+        advice = "write `moveaxis(x, source=0, destination=2)`"
+        raise Diagnostic("E-ARITY", "moveaxis takes a tensor, its axes, and where they go", span, advice)
+    given = {**named, **kwargs}
+    value, rank = lift(draft, given["x"], span), _rank((given["x"],), span)
+    ends = [given[key] for key in ("source", "destination")]
+    source, target = (_axes(one if isinstance(one, tuple) else (one,), rank, span) for one in ends)
+    if len(source) != len(target):
+        raise Diagnostic("E-AXES", f"{len(source)} axes go to {len(target)} places", span, "give each axis its place")
+    rest = iter(axis for axis in range(rank) if axis not in source)
+    placed = dict(zip(target, source, strict=True))
+    order = [placed[place] if place in placed else next(rest) for place in range(rank)]
+    return _in_order(draft, value, order, draft.role("moveaxis", span), span)
+
+
+def _stack(draft: Draft, args: Sequence[Operand], kwargs: Mapping[str, Operand], span: Span) -> Value:
+    """stack(a, b, c, ..., axis=k): each with a new axis k of size 1, and these side by side."""
+    axis = kwargs.get("axis")
+    if set(kwargs) != {"axis"} or not isinstance(axis, Fraction) or axis.denominator != 1:
+        advice = "write `stack(a, b, c, d, axis=0)`"
+        raise Diagnostic("E-ARITY", "stack takes tensors of one shape and the new axis", span, advice)
+    (place,) = _axes((axis,), _rank(args, span) + 1, span)
+    keep = draft.role("keepdims", span)
+    rows = [call(draft, keep, (lift(draft, arg, span), Fraction(place)), {}, span) for arg in args]
+    result = rows[0]
+    for row in rows[1:]:
+        result = call(draft, draft.role("stack", span), (result, row), {"axis": Fraction(place)}, span)
+    return result
 
 
 def _broadcast_to(draft: Draft, args: Sequence[Operand], kwargs: Mapping[str, Operand], span: Span) -> Value:
@@ -183,4 +221,9 @@ def _size(item: Operand, span: Span) -> Poly:
     raise Diagnostic("E-KIND", f"{describe(item)} is no size", span)
 
 
-FORMS: Mapping[str, Form] = {"permute": _permute, "broadcast_to": _broadcast_to}
+FORMS: Mapping[str, Form] = {
+    "permute": _permute,
+    "moveaxis": _moveaxis,
+    "broadcast_to": _broadcast_to,
+    "stack": _stack,
+}

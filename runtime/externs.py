@@ -172,6 +172,10 @@ def _log_abs_det(field: Field, a: Matrix) -> Any:
     return field.call("log", (field.call("abs", (determinant,)),))
 
 
+def _sign_of_det(field: Field, a: Matrix) -> Any:
+    return field.call("sign", (_adjugate(field, a)[0],))
+
+
 def _cofactor(field: Field, a: Matrix) -> Matrix:
     _, adjugate = _adjugate(field, a)
     return [list(column) for column in zip(*adjugate, strict=True)]
@@ -215,6 +219,9 @@ for _kernel in (
     ),
     ExternKernel("linalg.det", np.linalg.det, _each(lambda f, a: _adjugate(f, a)[0], 0, 2), "the determinant"),
     ExternKernel("linalg.logabsdet", _float_log_abs_det, _each(_log_abs_det, 0, 2), "log of the determinant's modulus"),
+    ExternKernel(
+        "linalg.slogdet_sign", lambda a: np.linalg.slogdet(a)[0], _each(_sign_of_det, 0, 2), "the determinant's sign"
+    ),
     ExternKernel("linalg.cofactor", _float_cofactor, _each(_cofactor, 2, 2), "the matrix of cofactors"),
 ):
     register_extern(_kernel)

@@ -73,5 +73,7 @@ ROWS = [
     Peer("addbmm(x, a, b)", "x: [A, C], a: [E, A, B], b: [E, B, C]", "[A, C]", torch.addbmm),
     Peer("cross(x, y)", "x: [A, 3], y: [A, 3]", "[A, 3]", lambda x, y: torch.linalg.cross(x, y)),
     Peer("trace(x)", "x: [A, A]", "[]", torch.trace),
+    Peer("trace(x, offset=1)", "x: [A, B]", "[]", lambda x: x.diagonal(1).sum()),
+    Peer("trace(x, offset=-2)", "x: [E, A, B]", "[E]", lambda x: x.diagonal(-2, 1, 2).sum(-1)),
     Peer("trace(x)", "x: [E, A, A]", "[E]", lambda x: torch.einsum("eii->e", x)),
 ]

@@ -30,5 +30,6 @@ ROWS = [
     Peer('cholesky(einsum("ik,jk->ij", x, x))', "x: [A, 9]", "[A, A]", lambda x: L.cholesky(x @ x.T)),
     Peer('cholesky(einsum("bik,bjk->bij", x, x))', "x: [E, A, 9]", "[E, A, A]", lambda x: L.cholesky(x @ x.mT)),
     Peer("det(x)", "x: [E, A, A]", "[E]", L.det),
+    Peer("slogdet_sign(x) * x", "x: [A, A]", "[A, A]", lambda x: L.slogdet(x).sign * x),
     Peer("logabsdet(x)", "x: [E, A, A]", "[E]", lambda x: L.slogdet(x).logabsdet),
 ]
