@@ -4,8 +4,8 @@ Each is a word of the language that a library switches on with a sign: `infix "f
 of tensors, `infix "axes" sum` lets sum take a tuple of axes, `infix "keepdims" unsqueeze` puts a reduced axis back,
 `infix "reduction" mean` makes f(x, reduction=mean) of mean(f(x)),
 `infix "permute" swap` makes permute(x, axes=...) of swaps of neighbours, `infix "moveaxis" swap` moveaxis(x,
-source=..., destination=...) too, `infix "broadcast_to" broadcast` makes broadcast_to(x, shape=...) of new axes and stretched ones,
-`infix "stack" concat` makes stack(a, b, c, ..., axis=...) of axes of size 1 side by side.
+source=..., destination=...) too, `infix "broadcast_to" broadcast` makes broadcast_to(x, shape=...) of new axes and
+stretched ones, `infix "stack" concat` makes stack(a, b, c, ..., axis=...) of axes of size 1 side by side.
 """
 
 from __future__ import annotations
