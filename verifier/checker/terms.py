@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 LARGEST, DEEPEST, LONGEST_NAME, MOST_DIGITS = 100_000, 200, 120, 400
@@ -83,8 +84,8 @@ def poly(terms: Mapping[tuple[Node, ...], int]) -> Node:
     return make("poly", *(sorted(kept, key=_monomial_key) if len(kept) > 1 else kept))
 
 
-def _monomial_key(term: tuple[int, tuple[Node, ...]]) -> tuple[int, list[str]]:
-    return -len(term[1]), [a.key for a in term[1]]
+def _monomial_key(term: tuple[int, tuple[Node, ...]]) -> tuple[int, str]:
+    return -len(term[1]), " ".join([a.key for a in term[1]])
 
 
 def const(value: int) -> Node:
@@ -109,6 +110,7 @@ def value(p: Node) -> int | None:
     return p.args[0][0] if len(p.args) == 1 and not p.args[0][1] else None
 
 
+@lru_cache(1 << 16)
 def plus(p: Node, q: Node, times: int = 1) -> Node:
     """p + times * q."""
     out = {m: c for c, m in p.args}
@@ -117,11 +119,13 @@ def plus(p: Node, q: Node, times: int = 1) -> Node:
     return poly(out)
 
 
+@lru_cache(1 << 16)
 def minus(p: Node, q: Node) -> Node:
     """p - q."""
     return plus(p, q, -1)
 
 
+@lru_cache(1 << 16)
 def times(p: Node, q: Node) -> Node:
     """p * q."""
     out: dict[tuple[Node, ...], int] = {}

@@ -1,0 +1,622 @@
+"""The checker's normal form: a term as a sum of monomials, each a sum over indices of a product. [trusted]
+
+A form maps monomials to rational coefficients. A monomial is (binders, conditions, factors): the sum over the binders,
+where all conditions hold, of the product of the factors, each an atom to a rational power. An atom is a term that is in
+normal form itself, so whatever changes it (a renaming, say) makes it a form again by `form`. Laws used, and no others:
+
+- commutative rings; sums are linear and multiply out; an unused binder is its extent; `[i = e]` under `sum(i)` puts e
+  for i and leaves `0 <= e < extent` behind; what holds for sure is left out of the conditions;
+- t^a t^b = t^(a+b), (ab)^-1 = a^-1 b^-1, (t^2)^(1/2) = t where t >= 0, e^(a+b) = e^a e^b, e^(c log t) = t^c,
+  log(e^a t) = a + log t; the simpler forms, odd and even functions of calculus.py;
+- conditions of reals are made of [p > 0] and [p < 0], which exclude each other; a positive factor changes neither;
+  a function of a selection is the selection of the function.
+
+What is shown equal is equal wherever both sides are defined. x * x^-1 = 1 is such an equation: where the monomial has
+an index at all x^-1 is evaluated, and where a condition beside it fails the term is the limit of defined ones. Sizes
+can't be moved by a limit and may be 0: n * n^-1 is [n != 0]. Nothing is multiplied by what may be 0 throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from functools import lru_cache
+from itertools import count, permutations, product
+from math import isqrt
+from typing import Any
+
+from . import terms as t
+from .calculus import FUNCTIONS, STEPS, simpler
+from .terms import FALSE, ONE, TRUE, ZERO, Node, Refused
+
+Number = int | Fraction
+Mono = tuple[frozenset[tuple[str, Node]], frozenset[Node], frozenset[tuple[Node, Number]]]
+Form = dict[Mono, Number]
+NONE: frozenset[Any] = frozenset()
+UNIT: Mono = (NONE, NONE, NONE)
+MOST = 4000  # monomials in a form
+HALF = Fraction(1, 2)
+
+
+def constant(value: Number) -> Form:
+    """The form of a number."""
+    return {UNIT: value} if value else {}
+
+
+def accumulate(out: Form, form: Form, scale: Number = 1) -> None:
+    """out += scale * form."""
+    for mono, c in form.items():
+        found = out.get(mono, 0) + c * scale
+        if found:
+            out[mono] = found
+        else:
+            out.pop(mono, None)
+
+
+def plus(*forms: Form) -> Form:
+    """The sum."""
+    out: Form = {}
+    for form in forms:
+        accumulate(out, form)
+    return out
+
+
+def scaled(form: Form, by: Number) -> Form:
+    """by * form."""
+    return {m: c * by for m, c in form.items()} if by else {}
+
+
+@lru_cache(1 << 16)
+def linear(p: Node, name: str) -> tuple[Node, Node] | None:
+    """(a, b) with p = a * name + b and the name in neither; None where that is not its form."""
+    out: tuple[dict[Any, int], dict[Any, int]] = ({}, {})
+    for c, atoms in p.args:
+        own = [a for a in atoms if name in a.free]
+        if len(own) > 1 or (own and own[0].tag != "sym"):
+            return None
+        out[not own][tuple(a for a in atoms if a not in own)] = c
+    return t.poly(out[0]), t.poly(out[1])
+
+
+def is_size(atom: Node) -> bool:
+    return atom.tag == "size"
+
+
+def is_sum(atom: Node) -> bool:
+    """Whether an atom is a whole form, which a power other than 1, 2, ... keeps together."""
+    return atom.tag in ("add", "num", "select") or (atom.tag == "reduce" and atom.args[0] == "sum")
+
+
+def is_exp(atom: Node) -> bool:
+    return atom.tag == "call" and atom.args[0] == "exp"
+
+
+class Normal:
+    """Normal forms where integers are known to satisfy something.
+
+    `lower` gives names the least values that they have, `ranges` free indices their extents; `known` are polynomials
+    that are not negative. Away from ties of entries of the tensors in `generic` [p < 0] is 1 - [p > 0].
+    """
+
+    def __init__(
+        self,
+        lower: Mapping[str, int],
+        ranges: Mapping[str, Node],
+        known: Sequence[Node] = (),
+        generic: frozenset[str] = NONE,
+    ) -> None:
+        self.lower, self.ranges, self.known, self.generic = lower, ranges, known, generic
+        self.shift = {n: t.plus(t.sym(n), t.const(k)) for n, k in lower.items() if k}
+        self.names = count()
+        self.forms: dict[Node, Form] = {}
+        self.texts: dict[Mono, Node] = {}
+        self.canon: dict[Mono, Form] = {}
+        self.depths: dict[Node, int] = {}
+
+    # What is known of integers
+
+    def surely(self, p: Node, ranges: Mapping[str, Node] | None = None, facts: Iterable[Node] = ()) -> bool:
+        """Whether p >= 0 is plain to see: at the ends of the ranges nothing is negative, perhaps less one fact."""
+        inside = {**self.ranges, **(ranges or {})}
+        lengths = (t.plus(e, t.const(-1)) for e in inside.values() if t.value(e) is None)
+        return self._least(p, inside) or any(
+            self._least(t.minus(p, f), inside) for f in (*self.known, *facts, *lengths)
+        )
+
+    def _least(self, p: Node, ranges: dict[str, Node]) -> bool:
+        for name in reversed(ranges):
+            found = linear(p, name) if name in p.free else None
+            if found is not None and self._positive(found[0], ranges):
+                p = found[1]
+            elif found is not None and self._positive(t.minus(t.const(0), found[0]), ranges):
+                p = t.plus(found[1], t.times(found[0], t.plus(ranges[name], t.const(-1))))
+        return self._positive(p, ranges)
+
+    def _positive(self, p: Node, ranges: Mapping[str, Node]) -> bool:
+        p = t.substitute(p, self.shift)
+        return all(c >= 0 and all(self._natural(a, ranges) for a in atoms) for c, atoms in p.args)
+
+    def _natural(self, a: Node, ranges: Mapping[str, Node]) -> bool:
+        if a.tag == "sym":
+            return a.args[0] in self.lower or a.args[0] in ranges
+        if a.tag == "entry" or a.tag == "mod":
+            return a.tag == "mod" and self._positive(t.plus(a.args[1], t.const(-1)), ranges)
+        sides = [self._positive(p, ranges) for p in a.args]
+        return any(sides) if a.tag == "imax" else all(sides)
+
+    # From terms to forms
+
+    def form(self, term: Node) -> Form:
+        """The form of a term."""
+        found = self.forms.get(term)
+        if found is None:
+            found = self.forms[term] = self._form(term)
+            if len(found) > MOST:
+                raise Refused("a normal form with too many monomials")
+        return found
+
+    def _form(self, term: Node) -> Form:
+        tag, args = term.tag, term.args
+        if tag == "num":
+            return constant(args[0])
+        if tag == "read":
+            return {(NONE, NONE, frozenset(((term, 1),))): 1}
+        if tag == "size":
+            out: Form = {}
+            for c, atoms in args[0].args:
+                accumulate(out, self.product({(NONE, NONE, frozenset(((t.size(t.atom(a)), 1),))): 1} for a in atoms), c)
+            return out
+        if tag == "add":
+            return plus(*map(self.form, args))
+        if tag == "mul":
+            return self.product(map(self.form, args))
+        if tag == "pow":
+            return self.power(self.form(args[0]), args[1])
+        if tag == "select":
+            below = self.form(args[2])
+            return plus(below, self.times(self.where(args[0]), plus(self.form(args[1]), scaled(below, -1))))
+        if tag == "reduce":
+            return self._summed(*args[1:]) if args[0] == "sum" else self._folded(*args)
+        return self._called(term)
+
+    def _called(self, term: Node) -> Form:
+        fn, *args = term.args
+        easier = simpler(fn, tuple(args))
+        if easier is not None:
+            return self.form(easier)
+        forms = [self.form(a) for a in args]
+        if fn in ("exp", "log"):
+            return self.cases(forms, lambda parts: (self._exp if fn == "exp" else self._log)(parts[0]))
+        return self.power(forms[0], HALF) if fn == "sqrt" else self.cases(forms, lambda parts: self._opaque(fn, parts))
+
+    def _opaque(self, fn: str, forms: list[Form]) -> Form:
+        sign, parity = 1, FUNCTIONS[fn].parity
+        if parity and forms[0] and self.leading(forms[0]) < 0:
+            forms, sign = [scaled(forms[0], -1)], -1 if parity == "odd" else 1
+        return {(NONE, NONE, frozenset(((t.make("call", fn, *map(self.term, forms)), 1),))): sign}
+
+    def _summed(self, var: str, extent: Node, guard: Node, body: Node) -> Form:
+        name = f"~{next(self.names)}"
+        away = {var: t.sym(name)}
+        inner = self.times(self.where(t.substitute(guard, away)), self.form(t.substitute(body, away)))
+        out: Form = {}
+        for (binders, conds, factors), c in inner.items():
+            accumulate(out, self.settled(binders | {(name, extent)}, conds, factors), c)
+        return out
+
+    def _folded(self, kind: str, var: str, extent: Node, guard: Node, body: Node) -> Form:
+        length = t.value(extent)
+        if kind == "prod" and guard is TRUE and length is not None and length <= 8:
+            return self.product(self.form(t.substitute(body, {var: t.const(k)})) for k in range(length))
+        for _ in range(2):  # in normal form, to see how deep the inside is, and then under the name that tells it
+            away = {var: t.sym(name := f"%{1 + max(self.depth(guard), self.depth(body))}")}
+            body = self.term(self.form(t.substitute(body, away)))
+            guard, var = self._condition(self.where(t.substitute(guard, away))), name
+        return {(NONE, NONE, frozenset(((t.make("reduce", kind, var, extent, guard, body), 1),))): 1}
+
+    def _condition(self, form: Form) -> Node:
+        if len(form) == 1 and (found := next(iter(form.items())))[1] == 1 and not found[0][0] and not found[0][2]:
+            return t.both(*sorted(found[0][1], key=lambda c: c.key))
+        return TRUE if form == constant(1) else t.make("lt", ZERO, self.term(form)) if form else FALSE
+
+    # Products and powers
+
+    def product(self, forms: Iterable[Form]) -> Form:
+        """The product of several forms."""
+        out = constant(1)
+        for form in forms:
+            out = self.times(out, form)
+        return out
+
+    def times(self, a: Form, b: Form) -> Form:
+        """The product of two forms."""
+        if len(a) * len(b) > MOST:
+            raise Refused("a product with too many monomials")
+        out: Form = {}
+        for m, c in a.items():
+            for n, d in b.items():
+                accumulate(out, {n: 1} if m == UNIT else {m: 1} if n == UNIT else self._joined(m, n), c * d)
+        return out
+
+    def _joined(self, m: Mono, n: Mono) -> Form:
+        if m[0] and n[0]:
+            clash = {v for v, _ in m[0]} & {v for v, _ in n[0]}
+            if clash:
+                ((n, sign),) = self.renamed(n, {v: f"~{next(self.names)}" for v in sorted(clash)}).items()
+                return scaled(self._joined(m, n), sign)
+        return self.monomial(m[0] | n[0], m[1] | n[1], [*m[2], *n[2]])
+
+    def monomial(self, binders: frozenset[Any], conds: frozenset[Node], factors: Iterable[tuple[Node, Number]]) -> Form:
+        """The form of one monomial whose factors may have the same atom."""
+        if any(c.tag == "lt" and t.make("lt", *reversed(c.args)) in conds for c in conds):
+            return {}
+        powers: dict[Node, Number] = {}
+        scale: Number = 1
+        expand: list[Form] = []
+        for atom, e in factors:
+            powers[atom] = powers.get(atom, 0) + e
+        for atom, e in [*powers.items()]:
+            if is_sum(atom) and e >= 1 and e == int(e):
+                del powers[atom]
+                expand += [self.form(atom)] * int(e)
+            elif atom.tag == "num" and not 0 <= e < 1:
+                whole = e // 1
+                scale = scale * atom.args[0] ** int(whole)
+                powers[atom] = e - whole
+            if e == 0 and is_size(atom):
+                expand.append(self._nonzero(atom.args[0], dict(binders)))
+        form = self.settled(binders, conds, frozenset((a, e) for a, e in powers.items() if e))
+        for more in expand:
+            form = self.times(form, more)
+        return form if scale == 1 else scaled(form, scale)
+
+    def _nonzero(self, p: Node, ranges: Mapping[str, Node]) -> Form:
+        """[p != 0], which is what p * p^-1 is."""
+        up, down = (t.plus(t.const(-1), p, k) for k in (1, -1))
+        if self.surely(up, ranges):
+            return constant(1)
+        sides = (up,) if self.surely(p, ranges) else (up, down)
+        return {(NONE, frozenset((t.ge(side),)), NONE): 1 for side in sides}
+
+    def power(self, form: Form, e: Number) -> Form:
+        """A power of a form: negative and fractional ones where it is not 0, or not negative."""
+        if e == int(e) and e >= 0:
+            return self.product([form] * int(e))
+        return self.cases([form], lambda parts: self._power(parts[0], Fraction(e)))
+
+    def _power(self, form: Form, e: Fraction) -> Form:
+        form = self.collected(form)
+        if not form:
+            return {}  # a root of 0, or what has no value
+        whole = e.denominator == 1
+        scale, outside, inside = self.content(form, (lambda _: True) if whole else self.at_least_zero)
+        factors: list[tuple[Node, Number]] = [(a, k * e) for a, k in outside]
+        if whole:
+            scale = Fraction(scale) ** int(e)
+        else:
+            if scale < 0:
+                scale, inside = -scale, scaled(inside, -1)
+            root = _root(Fraction(scale)) if e.denominator == 2 else None
+            if scale != 1 and root is None:
+                factors.append((t.num(scale), e))
+            scale = 1 if root is None else root ** int(2 * e)
+        if inside != constant(1):
+            factors.append(self._single(inside, e) or (self.term(inside), e))
+        return scaled(self.monomial(NONE, NONE, factors), scale)
+
+    def _single(self, form: Form, e: Fraction) -> tuple[Node, Number] | None:
+        """The power of a form that is a power of one atom."""
+        ((binders, conds, factors), c) = next(iter(form.items()))
+        if len(form) > 1 or c != 1 or binders or conds or len(factors) != 1:
+            return None
+        ((atom, k),) = factors
+        if e.denominator != 1 and k % 2 == 0 and not self.at_least_zero(atom):
+            return None  # (t^2)^(1/2) is |t|
+        return atom, k * e
+
+    def at_least_zero(self, atom: Node) -> bool:
+        return is_exp(atom) or (is_size(atom) and self.surely(atom.args[0]))
+
+    def above_zero(self, atom: Node) -> bool:
+        return is_exp(atom) or (is_size(atom) and self.surely(t.plus(atom.args[0], t.const(-1))))
+
+    def content(self, form: Form, taken: Callable[[Node], bool]) -> tuple[Number, list[tuple[Node, Number]], Form]:
+        """(c, outside, inside) with form = c * product(outside) * inside; the first coefficient of inside is 1."""
+        common: dict[Node, Number] | None = None
+        for binders, _, factors in form:
+            bound = {v for v, _ in binders}
+            own = {a: e for a, e in factors if a.free.isdisjoint(bound) and taken(a)}
+            if common is None:
+                common = own
+            common = {a: min(common.get(a, 0), own.get(a, 0)) for a in {**common, **own}}
+        outside = [
+            (a, e)
+            for a, e in (common or {}).items()
+            if e > 0 or (e and (all(dict(m[2]).get(a, 0) < 0 for m in form) or not self.vanishes(a, {})))
+        ]
+        inside = form
+        if outside:
+            inside = {}
+            for (binders, conds, factors), c in form.items():
+                powers = dict(factors)
+                for a, e in outside:
+                    powers[a] = powers.get(a, 0) - e
+                left = frozenset((a, e) for a, e in powers.items() if e)
+                accumulate(inside, self.settled(binders, conds, left), c)
+        first = self.leading(inside) if inside else 1
+        return first, outside, scaled(inside, Fraction(1) / first)
+
+    def leading(self, form: Form) -> Number:
+        return self._sorted(form)[0][1]
+
+    def _exp(self, form: Form) -> Form:
+        factors: list[tuple[Node, Number]] = []
+        more = constant(1)
+        for mono, c in self.canonical(form).items():
+            ((atom, e),) = mono[2] if len(mono[2]) == 1 else ((ZERO, 0),)
+            if e == 1 and atom.tag == "call" and atom.args[0] == "log" and not mono[0] and not mono[1]:
+                inner = self.form(atom.args[1])
+                if c == int(c):
+                    more = self.times(more, self.power(inner, c))
+                else:
+                    factors.append(self._single(inner, Fraction(c)) or (self.term(inner), c))
+            else:
+                factors.append((t.make("call", "exp", self._text(mono)), c))
+        return self.times(self.monomial(NONE, NONE, factors), more)
+
+    def _log(self, form: Form) -> Form:
+        form = self.collected(form)
+        if not form:
+            return {}  # no value
+        scale, outside, inside = self.content(form, self.at_least_zero)
+        if scale < 0:
+            scale, inside = -scale, scaled(inside, -1)
+        out: Form = {}
+        for atom, e in outside:
+            if is_exp(atom):
+                accumulate(out, self.form(atom.args[1]), e)
+            else:
+                inside = self.times(inside, {(NONE, NONE, frozenset(((atom, e),))): 1})
+        for part in (constant(scale), inside):
+            if part != constant(1):
+                accumulate(out, {(NONE, NONE, frozenset(((t.make("call", "log", self.term(part)), 1),))): 1})
+        return out
+
+    # Conditions
+
+    def where(self, cond: Node) -> Form:
+        """1 where the condition holds, else 0."""
+        tag, args = cond.tag, cond.args
+        if tag == "truth":
+            return constant(args[0])
+        if tag == "not":
+            return plus(constant(1), scaled(self.where(args[0]), -1))
+        if tag == "and":
+            return self.product(map(self.where, args))
+        if tag == "or":
+            return plus(constant(1), scaled(self.product(self.where(t.make("not", a)) for a in args), -1))
+        if tag in ("lt", "le", "same"):
+            apart = plus(self.form(args[1]), scaled(self.form(args[0]), -1))
+            above = self.sign(apart, 1) if tag != "le" else {}
+            below = self.sign(apart, -1) if tag != "lt" else {}
+            return above if tag == "lt" else plus(constant(1), scaled(above, -1), scaled(below, -1))
+        return {(NONE, frozenset((cond,)), NONE): 1}
+
+    def sign(self, form: Form, sign: int) -> Form:
+        """[form > 0] for the sign 1, [form < 0] for -1."""
+        return self.cases([form], lambda parts: self._sign(self.collected(parts[0]), sign))
+
+    def _sign(self, form: Form, sign: int) -> Form:
+        if form:
+            scale, _, form = self.content(form, self.above_zero)
+            sign = sign if scale > 0 else -sign
+        if form == constant(1) or not form:
+            return constant(int(bool(form) and sign > 0))
+        p = self.term(form)
+        if not self.generic.isdisjoint(n.args[0] for n in t.walk(p) if n.tag == "read"):
+            if any(
+                (n.tag == "reduce" and n.args[0] != "sum") or (n.tag == "call" and n.args[0] in STEPS)
+                for n in t.walk(p)
+            ):
+                raise Refused("a comparison with an optimum or a step: no point is away from its ties")
+            if sign < 0:
+                return plus(constant(1), scaled(self._sign(form, 1), -1))
+        return {(NONE, frozenset((t.make("lt", *((ZERO, p) if sign > 0 else (p, ZERO))),)), NONE): 1}
+
+    def cases(self, forms: list[Form], build: Callable[[list[Form]], Form]) -> Form:
+        """build(forms), the conditions in the forms (that say nothing of bound indices) outside of it."""
+        for form in forms:
+            for binders, conds, _ in form:
+                free = [c for c in conds if c.free.isdisjoint(v for v, _ in binders)]
+                if not free:
+                    continue
+                cond = min(free, key=lambda c: c.key)
+                never = t.make("lt", *reversed(cond.args)) if cond.tag == "lt" else None
+                yes = [_given(f, cond, never) for f in forms]
+                no = [{m: c for m, c in f.items() if cond not in m[1]} for f in forms]
+                holds: Form = {(NONE, frozenset((cond,)), NONE): 1}
+                fails = plus(constant(1), scaled(holds, -1))
+                return plus(self.times(holds, self.cases(yes, build)), self.times(fails, self.cases(no, build)))
+        return build(forms)
+
+    # Sums
+
+    def settled(self, binders: frozenset[Any], conds: frozenset[Node], factors: frozenset[Any]) -> Form:
+        """The form of a monomial of different atoms: equations solved, what says nothing left out."""
+        if not binders and not conds:
+            return {(binders, conds, factors): 1}
+        ranges = dict(sorted(binders, key=lambda b: b[0]))
+        value = self._solved(ranges, conds)
+        if value is not None:
+            var, p, cond = value
+            left = t.ge(p), t.ge(t.minus(t.plus(ranges[var], t.const(-1)), p))
+            return self.moved((binders - {(var, ranges[var])}, conds - {cond} | {*left}, factors), {var: p})
+        kept = set(conds)
+        for cond in conds:
+            if cond is FALSE:
+                return {}
+            if cond.tag in ("ge", "eq"):
+                p = cond.args[0]
+                facts = [c.args[0] for c in kept if c.tag == "ge" and c is not cond]
+                if self.surely(t.minus(t.const(-1), p), ranges, facts):
+                    return {}
+                if cond.tag == "ge" and self.surely(p, ranges, facts):
+                    kept.discard(cond)
+            elif cond is TRUE:
+                kept.discard(cond)
+        out: Form = {(binders, frozenset(kept), factors): 1}
+        used = NONE.union(*(a.free for a, _ in factors), *(c.free for c in kept), *(e.free for e in ranges.values()))
+        for var, extent in ranges.items():
+            if t.value(extent) == 0:
+                return {}
+            # an index that has a place in its range shows nothing about that range where it is the one to go
+            rest = {v: e for v, e in ranges.items() if e is not extent}
+            if var not in used and self.surely(extent, rest):
+                less = next(iter(out))[0] - {(var, extent)}
+                out = {(less, m[1], m[2]): c for m, c in out.items()}
+                return self.times(out, self.form(t.size(extent))) if less != binders else out
+        return out
+
+    def _solved(self, ranges: Mapping[str, Node], conds: frozenset[Node]) -> tuple[str, Node, Node] | None:
+        """An index that an equation determines, and its value."""
+        best: tuple[Any, tuple[str, Node, Node]] | None = None
+        for cond in conds:
+            if cond.tag != "eq":
+                continue
+            for var in cond.free & ranges.keys():
+                found = linear(cond.args[0], var)
+                unit = None if found is None else t.value(found[0])
+                if found is None or unit not in (1, -1) or any(var in e.free for e in ranges.values()):
+                    continue
+                value = t.times(found[1], t.const(-int(unit or 1)))
+                rank = (len(value.args) != 1, self._plain(cond.key), self._plain(var))
+                if best is None or rank < best[0]:
+                    best = rank, (var, value, cond)
+        return best[1] if best else None
+
+    def _plain(self, text: str) -> str:
+        return text
+
+    def moved(self, mono: Mono, mapping: Mapping[str, Node]) -> Form:
+        """A monomial with names replaced that it does not bind."""
+        binders, conds, factors = mono
+        moved = frozenset((v, t.substitute(e, mapping)) for v, e in binders)
+        same = frozenset(f for f in factors if f[0].free.isdisjoint(mapping))
+        stay = frozenset(c for c in conds if c.free.isdisjoint(mapping))
+        out: Form = {(NONE, stay, same): 1}
+        for cond in conds - stay:
+            out = self.times(out, self.where(t.substitute(cond, mapping)))
+        for atom, e in factors - same:
+            out = self.times(out, self.power(self.form(t.substitute(atom, mapping)), e))
+        found: Form = {}
+        for (more, where, what), c in out.items():
+            accumulate(found, self.settled(more | moved, where, what), c)
+        return found
+
+    def renamed(self, mono: Mono, names: Mapping[str, str]) -> Form:
+        """A monomial with other names for its bound indices; no name that it has already."""
+        binders, conds, factors = mono
+        mapping = {old: t.sym(new) for old, new in names.items()}
+        out: Form = {UNIT: 1}
+        for cond in conds:
+            out = self.times(out, self.where(t.substitute(cond, mapping)))
+        for atom, e in factors:
+            if atom.free.isdisjoint(mapping):
+                out = {(b, c, f | {(atom, e)}): k for (b, c, f), k in out.items()}
+            else:
+                out = self.times(out, self.power(self.form(t.substitute(atom, mapping)), e))
+        moved = frozenset((names.get(v, v), t.substitute(e, mapping)) for v, e in binders)
+        return {(b | moved, c, f): k for (b, c, f), k in out.items()}
+
+    # Names
+
+    def depth(self, node: Node) -> int:
+        """How deep binders are nested."""
+        found = self.depths.get(node)
+        if found is None:
+            inside = [a for _, atoms in node.args for a in atoms] if node.tag == "poly" else node.args
+            found = max((self.depth(a) for a in inside if isinstance(a, Node)), default=0) + (node.tag == "reduce")
+            self.depths[node] = found
+        return found
+
+    def canonical(self, form: Form) -> Form:
+        """The form with equal sums added up, whatever their indices are called."""
+        out: Form = {}
+        for mono, c in form.items():
+            if not mono[0]:
+                accumulate(out, {mono: c})
+                continue
+            if mono not in self.canon:
+                self.canon[mono] = self._canonical(mono)
+            accumulate(out, self.canon[mono], c)
+        return out
+
+    collected = canonical
+
+    def _canonical(self, mono: Mono) -> Form:
+        binders, conds, factors = mono
+        base = max((self.depth(n) for n in (*conds, *(a for a, _ in factors))), default=0)
+        groups: dict[str, list[str]] = {}
+        for var, extent in sorted(binders, key=lambda b: b[0]):
+            groups.setdefault(self._colour(mono, var, extent) if len(binders) > 1 else "", []).append(var)
+        orders = [sum(order, ()) for order in product(*(permutations(groups[g]) for g in sorted(groups)))]
+        if len(orders) > 120:
+            raise Refused("too many indices that look alike")
+        found = [self.renamed(mono, {v: f"%{base + k + 1}" for k, v in enumerate(order)}) for order in orders]
+        return found[0] if len(found) == 1 else min(found, key=lambda f: [(self._text(m).key, c) for m, c in f.items()])
+
+    def _colour(self, mono: Mono, var: str, extent: Node) -> str:
+        """How a bound index occurs, whatever indices are called."""
+        other = {v: t.sym("@" if v == var else "?") for v, _ in mono[0]}
+        seen = []
+        for node, e in (*((c, 0) for c in mono[1]), *mono[2]):
+            if var in node.free:
+                leaves = [n for n in t.walk(node) if var in n.free and n.tag in ("read", "size", "ge", "eq", "bool")]
+                seen.append(f"{node.tag} {e} {sorted(t.substitute(n, other).key for n in leaves)}")
+        return f"{t.substitute(extent, other).key} {sorted(seen)}"
+
+    # From forms to terms
+
+    def term(self, form: Form) -> Node:
+        """The term that a form is: the same for equal forms."""
+        parts = [(self._text(m), c) for m, c in self._sorted(form)]
+        terms = [n if c == 1 else t.make("mul", t.num(c), n) if n is not ONE else t.num(c) for n, c in parts]
+        return ZERO if not terms else terms[0] if len(terms) == 1 else t.make("add", *terms)
+
+    def _sorted(self, form: Form) -> list[tuple[Mono, Number]]:
+        form = self.canonical(form)
+        return sorted(form.items(), key=lambda f: self._text(f[0]).key) if len(form) > 1 else list(form.items())
+
+    def _text(self, mono: Mono) -> Node:
+        found = self.texts.get(mono)
+        if found is None:
+            binders, conds, factors = mono
+            atoms = sorted((a if e == 1 else t.make("pow", a, e) for a, e in factors), key=lambda n: n.key)
+            found = ONE if not atoms else atoms[0] if len(atoms) == 1 else t.make("mul", *atoms)
+            guard = sorted(conds, key=lambda c: c.key)
+            where = TRUE if not guard else guard[0] if len(guard) == 1 else t.make("and", *guard)
+            if guard and not binders:
+                found = t.make("select", where, found, ZERO)
+            for var, extent in sorted(binders, key=lambda b: (len(b[0]), b[0])):
+                found, where = t.make("reduce", "sum", var, extent, where, found), TRUE
+            self.texts[mono] = found
+        return found
+
+    # What may be 0 throughout
+
+    def vanishes(self, atom: Node, ranges: Mapping[str, Node]) -> bool:
+        """Whether an atom may be 0 at every point of some size; True where nothing is known."""
+        return True
+
+
+def _given(form: Form, cond: Node, never: Node | None) -> Form:
+    out: Form = {}
+    for (binders, conds, factors), c in form.items():
+        if never not in conds:
+            accumulate(out, {(binders, conds - {cond}, factors): c})
+    return out
+
+
+def _root(value: Fraction) -> Fraction | None:
+    top, bottom = isqrt(value.numerator), isqrt(value.denominator)
+    return Fraction(top, bottom) if top * top == value.numerator and bottom * bottom == value.denominator else None
