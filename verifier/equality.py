@@ -90,6 +90,7 @@ def equal(
     `laws` gives rewritings that hold at all points (contraction.py).
     """
     work = Normalizer(context, generic)
+    work.apart = True
     work.narrowing = laws is no_laws  # a law knows ranges as they are written
     try:
         form = plus(work.form(left), scaled(work.form(right), -1))

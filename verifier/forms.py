@@ -226,6 +226,42 @@ def can_stay_equal(part: Any) -> bool:
             return False
 
 
+def may_collapse(form: Frozen, generic: frozenset[str]) -> bool:
+    """Whether a form that varies with `generic` tensors may be 0 whatever their entries are: x[i] - x[j] at i = j.
+
+    Where indices and sizes coincide reads become one, sums have one term and integers may vanish. So all reads of a
+    tensor are taken for one, and what is left must have a part that no integer and no other tensor multiplies.
+    """
+    groups: dict[Any, Number | None] = {}
+    for monomial, coefficient in form:
+        kept, others = [], bool(monomial.guards)
+        for one, exponent in monomial.factors:
+            mine = not tensors_in(one).isdisjoint(generic)
+            attribute = one.kind == "read" and not one.parts[1]  # that it may be 0 is KINK's business
+            others = others or not (mine or attribute or one.kind == "exp")
+            kept += [(_collapsed(one), exponent)] if mine or attribute else []
+        key = tuple(sorted(kept, key=str))
+        known = groups.get(key, 0)
+        groups[key] = None if others or known is None else known + coefficient
+    return not any(groups.values())
+
+
+def _collapsed(part: Any) -> Any:
+    match part:
+        case Atom(kind="read" | "bool"):
+            return part.kind, part.parts[0]
+        case Atom():
+            return part.kind, _collapsed(part.parts)
+        case Monomial():
+            return _collapsed(part.factors)
+        case tuple():
+            return tuple(map(_collapsed, part))
+        case Poly():
+            return None
+        case _:
+            return part
+
+
 def oriented_sign(sign: str, form: Frozen) -> Atom:
     """[form > 0] or [form < 0] with a monic form: p > 0 is -p < 0, and a positive factor changes nothing."""
     leading = form[0][1]

@@ -71,6 +71,7 @@ from gradproof.verifier.forms import (
     constant,
     contains,
     fresh_name,
+    may_collapse,
     number,
     of_frozen,
     oriented,
@@ -116,6 +117,9 @@ class Normalizer:
     def __init__(self, context: Context, generic: frozenset[str] = frozenset()) -> None:
         self.context, self.generic = context, generic
         self.trace = Trace()
+        self.apart = (
+            False  # whether `generic` holds only where no two entries that are compared can be one and the same
+        )
         self.narrowing = True  # whether a guard that moves an end of a range becomes part of the range
         self._memo: dict[Term, Form] = {}
         self._moves = 0
@@ -466,6 +470,8 @@ class Normalizer:
         if generic and can_stay_equal(one.parts[0]):
             # An optimum always equals one of its entries, and floor(x) = 0 has inner points: no point is generic.
             raise NotGeneric("a comparison with an optimum or a step function")
+        if generic and self.apart and may_collapse(one.parts[0], self.generic):
+            raise NotGeneric("a comparison of entries that may be one and the same")
         if generic and one.kind == "neg":
             return plus(constant(1), scaled(self.of_atom(atom("pos", one.parts[0])), -1))
         return self.of_atom(one)
