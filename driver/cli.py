@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import gradproof
+from gradproof.gate.arguments import add_gate
 from gradproof.usage import UsageError
 
 PROVED, REFUSED, FAILED, INTERRUPTED = 0, 1, 2, 130
@@ -82,6 +83,8 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("folder", metavar="DIR", help="where the .smt2 files go")
     export.add_argument("--prelude", action="store_true", help="the operators that come with gradproof")
     _add_timeout(export)
+
+    add_gate(commands, _seconds, _order)
 
     run = commands.add_parser("run", help="verify a file, then run one of its graphs")
     run.add_argument("file", metavar="FILE")

@@ -37,6 +37,13 @@ def export_smt(args: Namespace) -> int:
     return smt(args)
 
 
+def gate(args: Namespace) -> int:
+    """Prove what changed in a repository, and report in the format that is asked for."""
+    from gradproof.gate import run as gate_run
+
+    return gate_run.gate(args)
+
+
 def run(args: Namespace) -> int:
     """Verify a file, then run a graph of it."""
     from gradproof.running import run_graph

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -177,13 +177,17 @@ def seal(graph: Graph, certificate: Certificate) -> Program:
 
 
 def describe(module: Module, verdicts: tuple[Verdict, ...], started: float) -> FileReport:
-    """Group verdicts by what they are about: the file's own operators, then those it uses, then the graphs."""
+    """The report on a module."""
+    subjects = subjects_of(verdicts, module.ops)
+    return FileReport(module.path, subjects, warnings=module.warnings, seconds=perf_counter() - started)
+
+
+def subjects_of(verdicts: Sequence[Verdict], own: Container[str]) -> tuple[Subject, ...]:
+    """Verdicts by what they are about: a file's own operators, then those that it uses, then the graphs."""
     grouped: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
         grouped.setdefault((verdict.claim.kind, verdict.claim.subject), []).append(verdict)
     subjects = [
-        Subject(kind, name, kind == "graph" or name in module.ops, tuple(found))
-        for (kind, name), found in grouped.items()
+        Subject(kind, name, kind == "graph" or name in own, tuple(found)) for (kind, name), found in grouped.items()
     ]
-    subjects.sort(key=lambda subject: (subject.kind == "graph", not subject.own))
-    return FileReport(module.path, tuple(subjects), warnings=module.warnings, seconds=perf_counter() - started)
+    return tuple(sorted(subjects, key=lambda subject: (subject.kind == "graph", not subject.own)))

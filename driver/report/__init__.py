@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from gradproof.compiler.claims import Answer, Verdict
 from gradproof.grammar.source import Diagnostic
@@ -28,6 +28,8 @@ class FileReport:
     error: Diagnostic | None = None
     warnings: tuple[Diagnostic, ...] = ()
     seconds: float = 0.0
+    ignored: Mapping[str, str] = field(default_factory=dict)  # keys of claims that may fail, and the reason for that
+    problems: tuple[Diagnostic, ...] = ()  # what is wrong beside the text: its certificate
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -36,8 +38,12 @@ class FileReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the text is well-formed and every claim is proved."""
-        return self.error is None and all(v.answer == "proved" for v in self.verdicts)
+        """Whether the text is well-formed and every claim is proved, or ignored for a reason that was given."""
+        return self.error is None and not self.problems and next(self.failures(), None) is None
+
+    def failures(self) -> Iterator[Verdict]:
+        """The verdicts that are not proofs and that nobody asked to ignore."""
+        return (v for v in self.verdicts if v.answer != "proved" and v.claim.key not in self.ignored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +72,8 @@ class Report:
         return sum(v.answer == answer for v in self.verdicts)
 
     def failures(self) -> Iterator[Verdict]:
-        """The verdicts that are not proofs."""
-        return (v for v in self.verdicts if v.answer != "proved")
+        """The verdicts that are not proofs and that nobody asked to ignore."""
+        return (v for file in self.files for v in file.failures())
 
     def __str__(self) -> str:
         from gradproof.report.text import render

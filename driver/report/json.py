@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
@@ -45,7 +46,8 @@ def _file(file: FileReport) -> dict[str, Any]:
     return {
         "path": file.path,
         "error": None if file.error is None else _error(file.error),
-        "subjects": [_subject(subject) for subject in file.subjects],
+        **({"problems": [_error(problem) for problem in file.problems]} if file.problems else {}),
+        "subjects": [_subject(subject, file.ignored) for subject in file.subjects],
     }
 
 
@@ -53,8 +55,11 @@ def _error(error: Diagnostic) -> dict[str, Any]:
     return {"code": error.code, "message": error.message, "advice": error.advice, "span": _span(error.span)}
 
 
-def _subject(subject: Subject) -> dict[str, Any]:
-    return {"kind": subject.kind, "name": subject.name, "obligations": [_obligation(v) for v in subject.verdicts]}
+def _subject(subject: Subject, ignored: Mapping[str, str]) -> dict[str, Any]:
+    obligations = [
+        _obligation(v) | ({"ignored": ignored[v.claim.key]} if v.claim.key in ignored else {}) for v in subject.verdicts
+    ]
+    return {"kind": subject.kind, "name": subject.name, "obligations": obligations}
 
 
 def _obligation(verdict: Verdict) -> dict[str, Any]:

@@ -33,10 +33,33 @@ def render_file(file: FileReport) -> str:
 
 def totals(report: Report) -> str:
     """The last line: counts and time."""
-    counts = f"{report.count('proved')} proved, {report.count('refuted')} refuted, {report.count('unknown')} unknown"
+    failed = [verdict.answer for verdict in report.failures()]
+    counts = f"{report.count('proved')} proved, {failed.count('refuted')} refuted, {failed.count('unknown')} unknown"
+    ignored = len(report.verdicts) - report.count("proved") - len(failed)
+    counts += f", {ignored} ignored" if ignored else ""
     ill_formed = f", {len(report.errors)} ill-formed" if report.errors else ""
+    problems = sum(len(file.problems) for file in report.files)
+    ill_formed += f", {problems} wrong beside the text" if problems else ""
     files = f"{len(report.files)} file{'s' if len(report.files) != 1 else ''}"
     return f"{counts}{ill_formed} in {files}, {sum(f.seconds for f in report.files):.2f} s"
+
+
+def render_failures(report: Report) -> str:
+    """Only what is not proved, each file with all that fails in it; then what is ignored, and the totals."""
+    lines: list[str] = []
+    for file in report.files:
+        errors = (*([] if file.error is None else [file.error]), *file.problems)
+        parts = [str(error) for error in errors] + list(explained(list(file.failures())))
+        parts += [str(warning).replace(": error[", ": warning[", 1) for warning in file.warnings]
+        if parts:
+            lines += [file.path, *(f"{_indent(part, 2)}\n" for part in parts)]
+        lines += [
+            f"ignored: {verdict.claim.code} of {verdict.claim.kind} {verdict.claim.subject} at "
+            f"{verdict.claim.span or file.path}: {file.ignored[verdict.claim.key]}"
+            for verdict in file.verdicts
+            if verdict.claim.key in file.ignored
+        ]
+    return "\n".join([*lines, totals(report)])
 
 
 def explained(failures: Sequence[Verdict]) -> Iterator[str]:

@@ -1,0 +1,100 @@
+"""What a run found out about a file, kept until anything that it depends on changes.
+
+A record is about a text, everything that the text uses, the options and the versions of all that proves; it is made
+only where every claim is proved or refuted. A file whose record holds is unchanged: it is not proved again unless
+`--all` asks for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from gradproof.gate.schedule import Work
+from gradproof.gate.store import Store, name_of
+from gradproof.gate.versions import versions
+from gradproof.gate.wire import Texts, WireError, diagnostic_data, read_diagnostic, read_verdict, verdict_data
+from gradproof.grammar.source import Source
+from gradproof.pipeline import subjects_of
+from gradproof.report import FileReport
+
+KIND = "files"
+
+
+class Records:
+    """The records of one set of options. A file that can't be read has none."""
+
+    def __init__(self, store: Store, options: dict[str, Any]) -> None:
+        self.store = store
+        self.prefix = json.dumps([versions(), options], sort_keys=True)
+
+    def find(self, path: str, texts: Texts) -> FileReport | None:
+        """The report on a file that nothing has changed for since it was made."""
+        digest = digest_of_file(path)
+        if digest is None:
+            return None
+        return self.store.get(KIND, self._name(path, digest), lambda data: self._read(data, path, texts))
+
+    def keep(self, work: Work) -> None:
+        """Keep what was found out, where that is final and what was read is still what is there."""
+        if not work.conclusive or work.outline is None:
+            return
+        digest = work.outline["sources"].get(work.path)
+        if digest is None:
+            return
+        data = {
+            "path": work.path,
+            "own": work.outline["own"],
+            "sources": [[name, sha] for name, sha in work.outline["sources"].items()],
+            "used": work.outline["used"],
+            "warnings": [diagnostic_data(warning) for warning in work.warnings],
+            "verdicts": [verdict_data(verdict) for verdict in work.asked()],
+        }
+        self.store.put(KIND, self._name(work.path, digest), data)
+
+    def _name(self, path: str, digest: str) -> str:
+        return name_of(self.prefix, os.path.abspath(path), digest)
+
+    def _read(self, data: Any, path: str, texts: Texts) -> FileReport | None:
+        if data["path"] != path or not data["sources"]:
+            return None
+        if any(os.path.realpath(asked) != real for asked, real in data["used"]):
+            return None
+        if any(digest_of_file(name) != digest for name, digest in data["sources"]):
+            return None
+        verdicts = [read_verdict(one, texts) for one in data["verdicts"]]
+        if any(verdict.answer == "unknown" for verdict in verdicts):
+            raise WireError("a record of something unknown")
+        warnings = tuple(read_diagnostic(one, texts) for one in data["warnings"])
+        return FileReport(path, subjects_of(verdicts, set(data["own"])), warnings=warnings)
+
+
+def digest_of_file(path: str) -> str | None:
+    """The SHA-256 of a file's text as the parser reads it; None where it can't be read."""
+    text = _text(path)
+    return None if text is None else sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def reader() -> Callable[[str], Source]:
+    """A function from paths to sources, each read once; what can't be read is an empty text."""
+
+    @cache
+    def source(path: str) -> Source:
+        return Source(path, _text(path) or "")
+
+    return source
+
+
+def _text(path: str) -> str | None:
+    from gradproof.grammar.parse import read_source
+    from gradproof.grammar.source import Diagnostic
+
+    try:
+        return read_source(Path(path)).text
+    except (Diagnostic, OSError):
+        return None
