@@ -21,6 +21,7 @@ from gradproof.compiler.ops import OpDef, Param
 from gradproof.compiler.rules import RuleSet, extents, rules_of
 from gradproof.compiler.terms import Term
 from gradproof.compiler.transpose import NotLinear
+from gradproof.verifier.declared import declared_at
 from gradproof.verifier.forms import forget
 from gradproof.verifier.law_points import LawSearch
 from gradproof.verifier.operators import Options, verdict_of_claim, verdicts_of_op
@@ -133,7 +134,7 @@ def claim_at(search: Search, code: str, param: Param | None) -> Test:
             case "VJP" if param is not None:
                 return search.vjp_at(point, param, kind)
             case "KINK":
-                return search.jvp_at(point, kind) or search.declared_at(point, kind)
+                return search.jvp_at(point, kind) or declared_at(search, point, kind)
             case _:
                 return search.jvp_at(point, kind)
 

@@ -57,3 +57,8 @@ def shown(value: Any) -> str:
     if isinstance(value, str | bool | int | Fraction):
         return str(value)
     return f"{float(value.mid()):.9g} +- {float(value.rad()):.1g}"
+
+
+def shown_direction(tangents: Mapping[str, Mapping[tuple[int, ...], Any]]) -> str:
+    """The tangents that are not 0, as text."""
+    return ", ".join(f"{n}{list(k)} = {v}" for n, t in tangents.items() for k, v in t.items() if v) or "0"

@@ -25,8 +25,8 @@ from gradproof.compiler.rewriting import tensors
 from gradproof.compiler.rules import extents, rules_of, unfolded
 from gradproof.compiler.terms import Term, opaque, sub
 from gradproof.runtime.externs import ExternError, run_exact
-from gradproof.verifier.certain import differs, dot
-from gradproof.verifier.refute import Search, shown_direction
+from gradproof.verifier.certain import differs, dot, shown_direction
+from gradproof.verifier.refute import Search
 from gradproof.verifier.witness import Entries, Point, points_of, sizes_of, smallest
 
 RESULT, MOVED = opaque(OUTPUT), TANGENT + OUTPUT

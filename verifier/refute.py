@@ -11,22 +11,24 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeAlias
 
 import numpy as np
 from gradproof.compiler.claims import Counterexample
-from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Undecided, Undefined, evaluate, holds
+from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Undecided, Undefined, evaluate
 from gradproof.compiler.lower import kernel_of
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, OpDef, Param, Promise
-from gradproof.compiler.rewriting import free_symbols
-from gradproof.compiler.rules import RuleSet, derived_jvp, extents, least_at, meaning_of
-from gradproof.compiler.terms import Cond, Term
+from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of
+from gradproof.compiler.terms import Term
 from gradproof.runtime.interpret import run_kernel
 from gradproof.runtime.scalars import scalars
-from gradproof.verifier.certain import beyond, differs, dot, hull, shown
+from gradproof.verifier.certain import beyond, differs, dot, hull, shown, shown_direction
+from gradproof.verifier.declared import declared_at, resting, valueless_at_rest
 from gradproof.verifier.limits import Limit, limits_of, wrong_limit
 from gradproof.verifier.ties import sides
 from gradproof.verifier.witness import Entries, Point, in_domain, points_of, sizes_of
@@ -129,8 +131,28 @@ class Search:
             return None
         # At a tie any convex combination would do for one output entry: compare with the extremes, a direction each.
         ((entry, _),) = _busy(point).items()
-        found = self._outside(point, param, got, outcomes) if self._continuous(point, entry, kind) else None
+        found = (
+            self._outside(point, param, got, outcomes)
+            if self._continuous(point, entry, kind)
+            else self._across(point, param, got, kind)
+        )
         return found or self._unpaired(point, param, got, kind)
+
+    def _across(self, point: Point, param: Param, got: Entries, kind: str) -> Counterexample | None:
+        for index, expected in self.held(point, param, kind).items():
+            if differs(got[index], expected):
+                return self.report(point, (COTANGENT,), f"vjp {param.name}{list(index)}", expected, got[index])
+        return None
+
+    def held(self, point: Point, param: Param, kind: str) -> Entries:
+        """The transpose of the derivative with all other inputs held, where no tie is in this one; empty elsewhere.
+
+        At a jump in another input the formula may still be smooth in this one, and declared is nothing else.
+        """
+        if any(kink.value is not None for kink in self.op.kinks):
+            return {}
+        found = self._transposed(point, param, kind, frozenset({param.name}))
+        return found[0] if len(found) == 1 else {}
 
     def _outside(self, point: Point, param: Param, got: Entries, outcomes: list[Entries]) -> Counterexample | None:
         for direction in self._weights(got.keys()):
@@ -182,40 +204,13 @@ class Search:
         return not any(differs(own, other) for other in self.outcomes(point, meaning_of(self.op), entry, kind, {}))
 
     def _kink_at(self, point: Point, kind: str) -> Counterexample | None:
-        try:
-            found = self.jvp_at(point, kind) or self.declared_at(point, kind)
-        except (Undefined, Undecided):
-            found = None  # a side without a value: a limit may have one
+        found = None
+        for test in (self.jvp_at, partial(declared_at, self)):
+            with suppress(Undefined, Undecided):  # a side without a value: a limit may have one
+                found = found or test(point, kind)
         if self.limits is None:
             self.limits = limits_of(self.op, self.rules, self.seconds)
         return found or wrong_limit(self, self.limits, point, kind)
-
-    def declared_at(self, point: Point, kind: str) -> Counterexample | None:
-        """The value at a declared kink, entry by entry, against the declared coefficient."""
-        for entry, wanted in self.declared(point, kind):
-            for param in self.op.differentiable:
-                tangents = self.along(point, param, entry)
-                got = self.run(point, "jvp", "", kind, tangents)[entry]
-                if differs(got, wanted):
-                    where = f"jvp{list(entry)} along {shown_direction(tangents)}"
-                    return self.report(point, (), where, f"{shown(wanted)} (declared)", got)
-        return None
-
-    def declared(self, point: Point, kind: str) -> Iterator[tuple[tuple[int, ...], Any]]:
-        """The entries at a declared kink, with the coefficient declared there."""
-        field = Rationals() if kind == "rational" else Intervals()
-        for kink in self.op.kinks:
-            cond = least_at(kink, meaning_of(self.op)) if kink.least else kink.cond
-            for entry in self.indices(point) if self._entrywise(cond) else ():
-                env = self.env(point, kind, entry)
-                if kink.value is not None and holds(cond, env, field) is True:
-                    yield entry, evaluate(kink.value, env, field)
-
-    def _entrywise(self, cond: Cond) -> bool:
-        """Whether a declared kink speaks of one entry of the output and the same entry of each input."""
-        known = {*self.op.forward.indices, *self.op.sizes, *self.op.int_attrs}
-        same = all(extents(p) == self.op.forward.extents for p in self.op.differentiable)
-        return same and free_symbols(cond) <= known
 
     def directions(self, point: Point) -> Iterator[Tangents]:
         """Tangents of all inputs at once, then of one entry alone."""
@@ -245,6 +240,8 @@ class Search:
         except Undefined as error:
             expected = ", ".join(map(shown, values.values()))
             return self.report(point, (), OUTPUT, f"[{expected}]", f"undefined: {error}")
+        if len(resting(self, point, kind)) == len(values):
+            return valueless_at_rest(self, point, kind)
         self.check_differentiable(point, kind)
         for param in self.op.differentiable:
             try:
@@ -307,6 +304,9 @@ class Search:
 
     def expected_vjp(self, point: Point, param: Param, kind: str) -> list[Entries]:
         """The transpose of the calculus's derivative at the point: one table for each side of the ties there."""
+        return self._transposed(point, param, kind, self._varying)
+
+    def _transposed(self, point: Point, param: Param, kind: str, varying: frozenset[str]) -> list[Entries]:
         term = derived_jvp(self.op, (param,))
         busy = _busy(point)
         weight = {k: v if kind == "rational" else Intervals().num(v) for k, v in busy.items()}
@@ -323,7 +323,7 @@ class Search:
                 table[index] = part if table[index] == 0 else table[index] + part
             return table
 
-        found = list(sides(column, kind, self._varying))
+        found = list(sides(column, kind, varying))
         if len(found) > 1 and len(busy) > 1:
             # Each output entry may take a subgradient of its own; their sum need not be one of the sum.
             raise Undecided("a tie under several cotangents")
@@ -402,8 +402,3 @@ class Search:
 def _busy(point: Point) -> Entries:
     """The output entries with a cotangent."""
     return {k: v for k, v in point.tensors[COTANGENT].items() if v != 0}
-
-
-def shown_direction(tangents: Tangents) -> str:
-    """The tangents that are not 0, as text."""
-    return ", ".join(f"{n}{list(k)} = {v}" for n, t in tangents.items() for k, v in t.items() if v) or "0"
