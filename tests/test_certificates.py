@@ -14,6 +14,7 @@ import gradproof as gp
 import numpy as np
 import pytest
 from gradproof.certificates import build
+from gradproof.paths import Text
 from gradproof.verifier.checker import main as checker
 from gradproof.verifier.checker.reading import BYTES, canonical, digest_of, load
 from gradproof.verifier.checker.terms import Refused
@@ -263,6 +264,92 @@ def test_claims_are_all_there_in_order_and_no_others(change: Any, digits: Path) 
     data = json.loads(digits.read_bytes())
     change(data)
     assert refused(resealed(data))
+
+
+# Graphs. Evidence is replayed against the graph that the certificate holds, so one without the other is refused.
+
+GATHER = """
+dim N >= 1, K
+graph pick(x: f64[N], y: f64[N], idx: i32[K], t: f64[]) -> f64[K] {
+  assume 0 <= idx < N
+  s = x * y + x
+  return take(s * t, idx)
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def pick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(build(Text("pick", GATHER)).content)
+    by = {claim["code"]: claim["evidence"]["by"] for claim in data["claims"] if claim["kind"] == "graph"}
+    assert (
+        by.items() >= {"WF": "structure", "SHAPE": "shape", "EDGE": "table", "FWD": "table", "DENSE": "table"}.items()
+    )
+    return data
+
+
+def _graph(change: Any) -> Any:
+    def apply(data: dict[str, Any]) -> None:
+        change(data["graphs"]["pick"])
+
+    return apply
+
+
+def _evidence(code: str, change: Any) -> Any:
+    def apply(data: dict[str, Any]) -> None:
+        change(next(c["evidence"] for c in data["claims"] if c["code"] == code and c["kind"] == "graph"))
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (_graph(lambda g: g["nodes"][-1][2].__setitem__(0, len(g["nodes"]) - 1)), ""),
+        (_graph(lambda g: g["nodes"][-1][2].__setitem__(0, -1)), "not defined before"),
+        (_graph(lambda g: g["nodes"][-1][2].__setitem__(0, "gone")), "not defined before"),
+        (_graph(lambda g: g["nodes"][-1][2].pop()), ""),
+        (_graph(lambda g: g["nodes"][-1][2].reverse()), ""),
+        (_graph(lambda g: g["nodes"][-1].__setitem__(0, "x")), "its name is taken"),
+        (_graph(lambda g: g["nodes"][-1].__setitem__(1, "input")), ""),
+        (_graph(lambda g: g["nodes"][-1].__setitem__(1, "gone")), "not formed"),
+        (_graph(lambda g: g["nodes"][-1][5].append(g["nodes"][-1][5][1])), "is not what it gets"),
+        (_graph(lambda g: g["nodes"][0][5].__setitem__(0, "i32")), "not real"),
+        (_graph(lambda g: g["nodes"][0][5].__setitem__(0, "f16")), "not formed"),
+        (_graph(lambda g: g["nodes"][0][5].__setitem__(1, -1)), "a size is no polynomial"),
+        (_graph(lambda g: g["nodes"][0][5].__setitem__(1, 10**6)), "a size is no polynomial"),
+        (_graph(lambda g: g["nodes"].pop()), ""),
+        (_graph(lambda g: g["nodes"].pop(0)), ""),
+        (_graph(lambda g: g.update(leaves=2)), ""),
+        (_graph(lambda g: g.update(leaves=-1)), ""),
+        (_graph(lambda g: g.update(outputs=[])), "no output"),
+        (_graph(lambda g: g.update(outputs=[["result", -1]])), "does not exist"),
+        (_graph(lambda g: g["dims"].pop(0)), "no dim"),
+        (_graph(lambda g: g.update(assumes=[])), "SHAPE of pick"),
+        (_graph(lambda g: g["assumes"].pop()), "SHAPE of pick"),
+        (_graph(lambda g: g["assumes"][1].__setitem__(1, "<=")), "is not shown"),
+        (_graph(lambda g: g["assumes"][1][0].__setitem__(1, "gone")), "does not exist"),
+        (_graph(lambda g: g.update(more=1)), "unknown"),
+        (_evidence("SHAPE", lambda e: e["steps"].pop()), "ends before"),
+        (_evidence("SHAPE", lambda e: e["steps"].append(0)), "holds more"),
+        (_evidence("SHAPE", lambda e: e.update(steps=[0] * 9)), "is not shown"),
+        (_evidence("SHAPE", lambda e: e.update(steps={})), "not a list"),
+        (_evidence("SHAPE", lambda e: e.update(more=1)), "unknown"),
+        (_evidence("DENSE", lambda e: e["rows"][0][0].reverse()), "not the graph's"),
+        (_evidence("DENSE", lambda e: e["rows"][0][0].pop()), "not the graph's"),
+        (_evidence("DENSE", lambda e: e["rows"][0][0].append([4, 0])), "not the graph's"),
+        (_evidence("DENSE", lambda e: e["rows"].pop()), "not the graph's"),
+        (_evidence("FWD", lambda e: e["rows"][-1].reverse()), "not the graph's"),
+        (_evidence("EDGE", lambda e: e["rows"][-1][1].append(4)), "not the graph's"),
+        (_evidence("EDGE", lambda e: e.update(by="structure")), "well-formedness only"),
+        (_evidence("WF", lambda e: e.update(by="table", rows=[])), ""),
+    ],
+)
+def test_a_forged_graph_is_refused(change: Any, reason: str, pick: dict[str, Any]) -> None:
+    data = json.loads(json.dumps(pick))
+    change(data)
+    assert data != pick
+    assert reason in refused(resealed(data))
 
 
 def test_a_word_is_not_taken_unless_it_is_asked_for(digits: Path) -> None:

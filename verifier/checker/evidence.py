@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .graphs import Graph
+from .linear import Hints
+from .reading import exactly
 from .terms import Node, Refused, decode
 
 Data = dict[str, Any]
@@ -16,6 +19,7 @@ class Checked:
     def __init__(self, data: Data) -> None:
         self.data = data
         self.terms: list[Node] = decode(data["terms"])
+        self._graphs: dict[int, Graph] = {}
         leaning = [
             [name, [e["kernel"] for e in op["externs"]], [law["text"] for law in op["laws"]]]
             for name, op in sorted(data["ops"].items())
@@ -27,5 +31,40 @@ class Checked:
             if op["name"] != name:
                 raise Refused(f"the operator {name} calls itself otherwise")
 
+    def graph(self, about: Data) -> Graph:
+        """A graph, which is well-formed."""
+        if id(about) not in self._graphs:
+            self._graphs[id(about)] = Graph(about, self.data["ops"], self.terms)
+        return self._graphs[id(about)]
 
-METHODS: dict[str, Callable[[Checked, Data, int, Any, Data], None]] = {}
+
+def structure(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
+    """WF: reading the graph is the proof."""
+    if claim["code"] != "WF":
+        raise Refused("structure shows well-formedness only")
+    checked.graph(about)
+    exactly(evidence, ("by",), "the evidence")
+
+
+def shape(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
+    """SHAPE: each extent that is taken to be equal is, by steps."""
+    if claim["code"] != "SHAPE":
+        raise Refused("it shows shapes only")
+    hints = Hints(exactly(evidence, ("by", "steps"), "the evidence")["steps"])
+    checked.graph(about).shapes(checked.data["ops"], hints)
+    hints.close()
+
+
+def table(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
+    """EDGE, FWD, DENSE: what the runtime's tape did is what the graph says, row by row."""
+    rows, tables = exactly(evidence, ("by", "rows"), "the evidence")["rows"], checked.graph(about).tables()
+    wanted = tables[claim["code"]]
+    if rows != (wanted[0] if "semiring" in claim["text"] else wanted):
+        raise Refused("the tape's table is not the graph's")
+
+
+METHODS: dict[tuple[str, str], Callable[[Checked, Data, int, Data, Data], None]] = {
+    ("graph", "structure"): structure,
+    ("graph", "shape"): shape,
+    ("graph", "table"): table,
+}

@@ -36,12 +36,13 @@ def check(content: bytes, allow_trusted: bool = False) -> Accepted:
         for claim, position, about in compare(data):
             evidence = claim["evidence"]
             by = evidence.get("by") if type(evidence) is dict else None
+            method = METHODS.get((claim["kind"], str(by)))
             where = f"{claim['code']} of {claim['subject']}"
-            if type(by) is not str or (by not in METHODS and by not in WORDS):
+            if type(by) is not str or (method is None and by not in WORDS):
                 raise Refused(f"{where}: its evidence is of no known kind")
-            if by in METHODS:
+            if method is not None:
                 try:
-                    METHODS[by](checked, claim, position, about, evidence)
+                    method(checked, claim, position, about, evidence)
                 except Refused as problem:
                     raise Refused(f"{where}: {problem}") from None
             elif not allow_trusted:

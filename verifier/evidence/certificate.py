@@ -20,7 +20,8 @@ from gradproof.compiler.plan import Plan, make_plan
 from gradproof.compiler.portable import Table
 from gradproof.compiler.portable_graphs import Templates, graph_data, plan_data
 from gradproof.verifier.checker.reading import SCHEMA, canonical, digest_of
-from gradproof.verifier.evidence.methods import Subject, evidence_of
+from gradproof.verifier.evidence.methods import Subject
+from gradproof.verifier.evidence.registry import evidence_of
 from gradproof.verifier.plans import modes_of
 
 Data: TypeAlias = dict[str, Any]
@@ -60,6 +61,7 @@ def certificate(
     }
     proved = {_said(v.claim): v for v in verdicts if v.answer == "proved"}
     for subject in subjects:
+        subject.memo["ops"] = data["ops"]
         for position, claim in enumerate(claims_of(subject.what)):
             if _said(claim) not in proved:
                 raise NoCertificate(f"{claim.code} of {claim.subject} is not proved: {claim.text}")

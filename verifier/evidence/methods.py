@@ -1,12 +1,12 @@
-"""Which evidence a claim gets: the first method that finds some; otherwise whose word it is, said as such."""
+"""What a method that finds evidence is given, and what it gives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from gradproof.compiler.claims import Claim, Verdict
+from gradproof.compiler.claims import Claim
 from gradproof.compiler.graph import Graph
 from gradproof.compiler.loops import LoopDef
 from gradproof.compiler.ops import OpDef
@@ -23,16 +23,7 @@ class Subject:
     what: OpDef | Graph | LoopDef
     data: dict[str, Any]
     plans: tuple[Plan, ...] = ()
+    memo: dict[str, Any] = field(default_factory=dict)  # what several of its claims need
 
 
 Method: TypeAlias = Callable[[Subject, int, Claim, Table], Evidence | None]
-METHODS: tuple[Method, ...] = ()
-
-
-def evidence_of(subject: Subject, position: int, claim: Claim, verdict: Verdict, table: Table) -> Evidence:
-    """Evidence for a proved claim, number `position` of its subject's."""
-    for method in METHODS:
-        found = method(subject, position, claim, table)
-        if found is not None:
-            return found
-    return {"by": "z3" if "z3" in verdict.by else "verifier"}

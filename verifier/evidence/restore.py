@@ -24,6 +24,7 @@ from gradproof.grammar.source import Source, Span
 from gradproof.verifier.checker.main import WORDS, Accepted
 from gradproof.verifier.checker.terms import Refused
 from gradproof.verifier.evidence.certificate import body, claims_of, entry
+from gradproof.verifier.evidence.tables import table_evidence
 
 Data = dict[str, Any]
 
@@ -66,6 +67,8 @@ def restore(accepted: Accepted) -> Restored:
             said, by = next(claims)
             if {**entry(claim), "evidence": said["evidence"]} != said:
                 raise Refused(f"{claim.code} of {claim.subject}: this version claims something else")
+            if by == "table" and table_evidence(subject, 0, claim, table) != said["evidence"]:
+                raise Refused(f"{claim.code} of {claim.subject}: this version's tape does something else")
             verdicts.append(_verdict(claim, by, subject.what if isinstance(subject.what, OpDef) else None))
             if claim.code == "PLAN" and by not in WORDS and isinstance(subject.what, Graph):
                 key = graph_digest(subject.what)
