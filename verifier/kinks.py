@@ -25,6 +25,7 @@ from gradproof.compiler.rewriting import substitute
 from gradproof.compiler.rules import RuleSet, derived_jvp, meaning_of, tied, unfolded
 from gradproof.compiler.terms import ZERO, Cond, Or, RealCmp, Term, both, negate
 from gradproof.verifier.cells import Elsewhere, Unsettled, prove_cells
+from gradproof.verifier.compound import Smooth, prove_compound
 from gradproof.verifier.equality import Abstraction
 from gradproof.verifier.forms import (
     Atom,
@@ -74,6 +75,13 @@ def prove_kinks(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
     first = Proof(False, "") if jumps else _by_surfaces(op, rules, timeout)
     if first.proved:
         return first
+    try:
+        return prove_compound(op, rules, timeout)
+    except Smooth:
+        pass
+    except (Unsettled, TooLarge) as error:
+        if not op.kinks and isinstance(error, Unsettled):
+            first = replace(first, reason=f"{first.reason}; {error}" if first.reason else str(error))
     try:
         return prove_cells(op, rules, timeout)
     except Elsewhere as error:
