@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.nn import functional
 
 from peers.row import Peer
 
 AB, TWO, LABELS = "[A, B]", "x: [A, B], t: [A, B]", "z: [A, N], i: i64[A] < N"
+ROWS3 = "x: [A, N], y: [A, N], z: [A, N]"
+
+
+def squared(d: torch.Tensor) -> torch.Tensor:
+    return (d**2).sum(-1)
+
+
+def triplet(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor, length: Any, margin: float = 1) -> torch.Tensor:
+    return torch.clamp_min(length(x - y) - length(x - z) + margin, 0)
 
 
 def soft(z: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
@@ -140,6 +151,36 @@ ROWS = [
         "[A]",
         lambda x, t: torch.where(t > 0, x, (1 - x).clamp_min(0)),
         smooth=False,
+    ),
+    Peer(
+        "margin_ranking_loss(x, y, t, margin=1/2)",
+        "x: [A], y: [A], const t: [A]",
+        "[A]",
+        lambda x, y, t: functional.margin_ranking_loss(x, y, t, margin=0.5, reduction="none"),
+        smooth=False,
+    ),
+    Peer("triplet_loss_squared(x, y, z)", ROWS3, "[A]", lambda x, y, z: triplet(x, y, z, squared), smooth=False),
+    Peer(
+        "triplet_margin_loss(x, y, z, margin=1/4, eps=1/100)",
+        ROWS3,
+        "[A]",
+        lambda x, y, z: triplet(x, y, z, lambda d: (squared(d) + 0.01).sqrt(), 0.25),
+        smooth=False,
+    ),
+    Peer(
+        "cosine_embedding_loss(x, y, t, margin=1/4, eps=1/1000000000000)",
+        "x: [A, N], y: [A, N], const t: [A]",
+        "[A]",
+        lambda x, y, t: functional.cosine_embedding_loss(x, y, torch.sign(t), margin=0.25, reduction="none"),
+        "N >= 2",
+        smooth=False,
+    ),
+    Peer(
+        "multilabel_soft_margin_loss(x, t)",
+        TWO,
+        "[A]",
+        lambda x, t: functional.multilabel_soft_margin_loss(x, t, reduction="none"),
+        "B >= 1",
     ),
     Peer("soft_margin_loss(x, t)", TWO, AB, lambda x, t: functional.softplus(-t * x)),
 ]

@@ -30,5 +30,7 @@ ROWS = [
     Peer("norm(x, p=3)", "x: [A, B] > 0", "[]", lambda x: x.norm(p=3), "A >= 1, B >= 1"),
     Peer("norm(x, p=5/2, axis=1)", "x: [A, B] > 0", "[A]", lambda x: x.norm(p=2.5, dim=1), "B >= 1"),
     Peer("norm1(x)", "x: [A, B]", "[]", lambda x: x.abs().sum(), smooth=False),
+    Peer("norm_inf(x)", "x: [A, B]", "[]", lambda x: x.abs().max(), "A >= 1, B >= 1", smooth=False),
+    Peer("norm_inf(x, axis=0)", "x: [A, B]", "[B]", lambda x: x.abs().amax(0), "A >= 1", smooth=False),
     Peer("norm1(x, axis=1)", "x: [A, B]", "[A]", lambda x: x.abs().sum(1), smooth=False),
 ]
