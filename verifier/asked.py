@@ -8,15 +8,15 @@ no watcher nothing is kept and nothing is spent.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from gradproof.compiler.claims import Claim
-from gradproof.compiler.dims import Poly
 from gradproof.compiler.terms import Cond, Term
+from gradproof.verifier.ranges import Context
 
 Status: TypeAlias = Literal["unsat", "sat", "unknown"]
 
@@ -39,14 +39,17 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One equality of terms that was proved by the normal form, in the ranges of its free indices, under facts."""
+    """One equality of terms that was proved; its free indices are in the context's ranges, `facts` are about reals.
+
+    `generic` names the tensors at whose ties nothing is said.
+    """
 
     claim: Claim | None
     left: Term
     right: Term
-    ranges: Mapping[str, Poly]
-    lower: Mapping[str, int]
+    context: Context
     facts: tuple[Cond, ...]
+    generic: frozenset[str]
     by: str
 
 
@@ -103,11 +106,11 @@ def tell(goal: Cond | None, hypotheses: tuple[Cond, ...], reals: bool, text: str
 
 
 def tell_identity(
-    left: Term, right: Term, ranges: Mapping[str, Poly], lower: Mapping[str, int], facts: tuple[Cond, ...], by: str
+    left: Term, right: Term, context: Context, facts: Sequence[Cond], generic: frozenset[str], by: str
 ) -> None:
     """Tell the readers of an identity that was proved."""
     for reader in _readers.get():
-        reader(Identity(_claim.get(), left, right, ranges, lower, facts, by))
+        reader(Identity(_claim.get(), left, right, context, tuple(facts), generic, by))
 
 
 def forget_answers() -> None:

@@ -18,6 +18,7 @@ from gradproof.compiler.rewriting import substitute
 from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of, rules_of, tied, unfolded, without
 from gradproof.compiler.terms import Read, Term, mul, total
 from gradproof.verifier import laws
+from gradproof.verifier.asked import tell_identity
 from gradproof.verifier.equality import Equal, equal
 from gradproof.verifier.hypotheses import explain
 from gradproof.verifier.kinks import prove_kinks
@@ -157,4 +158,5 @@ def close(
     found: Equal = equal(left, right, context, facts, timeout, generic)
     if not found.proved:
         return Proof(False, "", (), found.reason)
+    tell_identity(left, right, context, facts, generic, found.by)
     return Proof(True, found.by, explain(op, found.cancelled))
