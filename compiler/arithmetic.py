@@ -11,6 +11,8 @@ from gradproof.compiler.draft import Draft, Operand, Value
 from gradproof.compiler.forms import apply
 from gradproof.compiler.formulas import fold
 from gradproof.compiler.integers import MAX_POWER
+from gradproof.compiler.ops import OpDef
+from gradproof.compiler.terms import Call, Read
 from gradproof.grammar.source import Diagnostic, Span
 
 
@@ -63,6 +65,26 @@ def _of_sizes(draft: Draft, op: str, left: Operand, right: Operand, span: Span) 
             case "^" if b.constant is not None and 0 <= b.constant <= MAX_POWER:
                 return Poly.product([a] * b.constant)
     return combined(draft, op, lift(draft, left, span), right, span)
+
+
+def extreme(name: str, operands: Sequence[Operand], overloads: Sequence[OpDef]) -> Poly | None:
+    """min or max of sizes and integers; None of anything else, and where an operator of this name is another thing."""
+    if not all(_is_extreme(op, name) for op in overloads if len(op.params) == len(operands)):
+        return None
+    sizes = [_integer(operand) for operand in operands]
+    result = sizes[0] if len(sizes) > 1 else None
+    for size in sizes[1:]:
+        if result is None or size is None:
+            return None
+        result = result.minimum(size) if name == "min" else result.maximum(size)
+    return result
+
+
+def _is_extreme(op: OpDef, name: str) -> bool:
+    body = op.forward.body
+    if not isinstance(body, Call) or body.fn != name:
+        return False
+    return {a.tensor for a in body.args if isinstance(a, Read)} == {p.name for p in op.params}
 
 
 def _integer(operand: Operand) -> Poly | None:

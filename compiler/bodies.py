@@ -393,6 +393,10 @@ class Lowering:
             result = yield self.inline(expr, args, kwargs, frame)
             return result
         library = frame.unit.library
+        if expr.fn in ("min", "max") and not kwargs and not reduction:
+            size = arithmetic.extreme(expr.fn, args, library.overloads.get(expr.fn, ()))
+            if size is not None:
+                return _number(size)
         if expr.fn not in library.overloads and not (expr.fn in FORMS and library.sign(expr.fn)):
             known = (*library.overloads, *frame.unit.graphs, *TEXTUAL, *(form for form in FORMS if library.sign(form)))
             raise unknown(expr.fn, known, expr.span, "operator or graph")

@@ -100,6 +100,17 @@ def test_signs_and_calls(expression: str, expected: list[str] | None) -> None:
     assert expected is None or ops(found) == expected
 
 
+def test_sizes_have_a_least_and_a_greatest() -> None:
+    text = "dim B, C\ngraph f(x: f64[B, C], z: f64[max(3, B) - 1]) -> (f64[min(B, C)], f64[2]) {\n"
+    found = load_text(text + "  return diag(x), slice(z, start=0, stop=min(2, 5))\n}").graphs["f"]
+    assert [str(found.nodes[k].type) for k in found.outputs] == ["f64[min(B, C)]", "f64[2]"]
+
+
+def test_a_minimum_of_its_own_is_not_taken_for_the_least_size() -> None:
+    text = "dim B\nfn min(a, b) = a - b\ngraph f(x: f64[B]) -> f64[] {\n  return sum(x) * min(2, 5)\n}"
+    assert "min" in [node.op for node in load_text(text).graphs["f"].inner]
+
+
 def test_numbers_are_computed_at_once() -> None:
     found = body("c = 2^10 / 3 - 1e-1\nreturn scale(x, by=c)", results="f32[B, 4]")
     assert attrs(found.nodes[1]) == {"by": Fraction(1024, 3) - Fraction(1, 10)}
