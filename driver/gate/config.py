@@ -188,18 +188,20 @@ class _Reader:
 
     def line_of(self, key: str) -> int:
         """The line that sets a key, as well as can be told from the text."""
-        written = rf"""(['"]?){re.escape(key)}\1"""
-        inside, header = False, 1
+        written = rf"""['"]?{re.escape(key)}['"]?\s*[=.]"""
+        forms = {
+            "tool.gradproof": rf"\s*{written}",
+            "tool": rf"\s*gradproof\s*(=$|\.\s*{written}|=.*{written}|=(?!.*=))",
+            "": rf"\s*tool\s*\.\s*gradproof.*{written}",
+        }
+        section, header = "", 1
         for number, line in enumerate(self.lines(), 1):
             if match := HEADER.match(line):
-                name = re.sub(r"""\s|['"]""", "", match[1])
-                inside = name == "tool.gradproof"
-                header = number if inside else header
-                if name == f"tool.gradproof.{key}":
+                section = re.sub(r"""\s|['"]""", "", match[1])
+                header = number if section == "tool.gradproof" else header
+                if section == f"tool.gradproof.{key}":
                     return number
-            elif (inside and re.match(rf"\s*{written}\s*[=.]", line)) or re.search(
-                rf"gradproof\s*[.=].*{written}", line
-            ):
+            elif section in forms and re.match(forms[section], line):
                 return number
         return header
 

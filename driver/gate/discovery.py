@@ -32,7 +32,7 @@ def discover(paths: Sequence[str], config: Config) -> tuple[list[str], list[str]
             if exclude.match_file(inside) or (config.include and not named and not include.match_file(inside)):
                 excluded += [file] * named
                 continue
-            found.setdefault(os.path.realpath(file), _shown(file))
+            found.setdefault(os.path.realpath(file), _shown(file, config.root))
         if not named and len(found) + len(excluded) == count and not _given(path, found):
             raise UsageError(f"{path}: no {SUFFIX} file to prove in this folder")
     return sorted(found.values()), excluded
@@ -66,7 +66,8 @@ def _relative(path: str, root: Path) -> str:
     return Path(os.path.relpath(os.path.abspath(path), root)).as_posix()
 
 
-def _shown(path: str) -> str:
-    """The path that is printed: from the working folder where the file is in it."""
+def _shown(path: str, root: Path) -> str:
+    """The path that is printed: from the working folder, unless the file is outside of the repository."""
     here = os.path.relpath(path)
-    return os.path.normpath(path) if here.startswith("..") else here
+    inside = not here.startswith("..") or not _relative(path, root).startswith("..")
+    return here if inside else os.path.normpath(path)

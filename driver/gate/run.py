@@ -18,6 +18,7 @@ from gradproof.gate.schedule import Schedule, Work
 from gradproof.gate.store import NAME, Store
 from gradproof.gate.wire import Texts
 from gradproof.report import FileReport, Report
+from gradproof.report.findings import valid
 from gradproof.usage import UsageError
 
 DONE, REFUSED = 0, 1
@@ -134,7 +135,7 @@ def idle(report: Report, config: Config) -> list[Ignore]:
 
 def publish(report: Report, args: Namespace, remarks: Sequence[str]) -> None:
     """Write the report where it is wanted, the job's summary where there is one, and the remarks to a reader."""
-    text = render(report, args.format)
+    text = valid(render(report, args.format))
     if args.output:
         _write(args.output, text)
     else:

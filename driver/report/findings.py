@@ -57,7 +57,12 @@ def findings_of(file: FileReport) -> Iterator[Finding]:
 def shown(path: str) -> str:
     """A path as reports name it: relative to the working folder where it lies in it, with `/`."""
     here = os.path.relpath(path) if os.path.isabs(path) else path
-    return PurePath(path if here.startswith("..") else here).as_posix()
+    return valid(PurePath(path if here.startswith("..") else here).as_posix())
+
+
+def valid(text: str) -> str:
+    """The text without the halves of characters that a file's name may hold: what can be written as UTF-8."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _failure(file: FileReport, verdict: Verdict) -> Finding:
@@ -66,11 +71,11 @@ def _failure(file: FileReport, verdict: Verdict) -> Finding:
     message = f"{verdict.answer}: {claim.code} of {claim.kind} {claim.subject}: {claim.text}{why}"
     about, text = f"{claim.kind} {claim.subject}", next(explained([verdict]))
     reason = file.ignored.get(claim.key, "")
-    return Finding(*_place(file, claim.span), claim.code, verdict.answer, about, _line(message), text, reason)
+    return Finding(*_place(file, claim.span), claim.code, verdict.answer, about, _line(message), valid(text), reason)
 
 
 def _diagnostic(file: FileReport, error: Diagnostic, answer: str) -> Finding:
-    return Finding(*_place(file, error.span), error.code, answer, "", _line(error.message), str(error))
+    return Finding(*_place(file, error.span), error.code, answer, "", _line(error.message), valid(str(error)))
 
 
 def _place(file: FileReport, span: Span | None) -> tuple[str, int, int, int, int]:
@@ -88,4 +93,4 @@ def _foreign(path: str) -> bool:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    return valid(" ".join(text.split()))
