@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--order", type=_order, default=1, metavar="N", help="2: second derivatives too, and so on (default 1)"
     )
+    verify.add_argument("--no-suggest", action="store_true", help="look for no repair of what is refuted")
     _add_timeout(verify)
 
     verify.add_argument(

@@ -22,7 +22,7 @@ def verify(args: Namespace) -> int:
     solvers = solvers_of(args.solver)
     files = []
     for item in expand(args.paths):
-        files.append(check(item, args.timeout, args.order, solvers))
+        files.append(check(item, args.timeout, args.order, solvers, not args.no_suggest))
         if args.format == "text":
             print(text.render_file(files[-1]), flush=True)
     report = Report(tuple(files))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = 10.0  # seconds for one obligation
 SOLVERS = ("z3",)
+REPAIR = 3.0  # seconds for a proved repair of an operator that is refuted
 
 
 class ProofError(Exception):
@@ -83,15 +84,17 @@ def verify(
     timeout: float = TIMEOUT,
     order: int = 1,
     solvers: Sequence[str] = SOLVERS,
+    suggest: bool = True,
 ) -> Report:
     """Prove or refute everything that a program claims; an ill-formed text becomes the report's error.
 
     A path-like object, or a string that ends in `.gproof`, is a file; any other string is the text itself; a graph
     comes from GraphBuilder. `timeout` is seconds for each obligation; `order=2` asks for second derivatives too.
     `solvers=("z3", "cvc5")` puts every question to both; where they disagree the claim is unknown. Raises ValueError
-    for other solvers, and ImportError where one is not installed.
+    for other solvers, and ImportError where one is not installed. With `suggest`, a rule that is refuted comes with a
+    repair where one is found that is proved.
     """
-    return Report((check(program, timeout, order, solvers),))
+    return Report((check(program, timeout, order, solvers, suggest),))
 
 
 def check(
@@ -99,12 +102,13 @@ def check(
     timeout: float = TIMEOUT,
     order: int = 1,
     solvers: Sequence[str] = SOLVERS,
+    suggest: bool = False,
 ) -> FileReport:
     """The report on one program."""
     started = perf_counter()
     try:
         module = load(program)
-        verdicts = prove(module, timeout, order, solvers)
+        verdicts = prove(module, timeout, order, solvers, suggest)
     except Diagnostic as error:
         path = program.name if isinstance(program, Graph) else as_text(program).path
         return FileReport(path, error=error, seconds=perf_counter() - started)
@@ -113,7 +117,7 @@ def check(
 
 def seal_all(module: Module, timeout: float, started: float, order: int = 1) -> Compiled:
     """Prove, demand, certify."""
-    verdicts = prove(module, timeout, order)
+    verdicts = prove(module, timeout, order, suggest=True)
     report = Report((describe(module, verdicts, started),))
     demand_proofs(report)
     return Compiled(module.graphs, certify(verdicts), report)
@@ -142,8 +146,12 @@ def load(program: str | os.PathLike[str] | Graph | Text) -> Module:
     return module
 
 
-def prove(module: Module, timeout: float, order: int = 1, solvers: Sequence[str] = SOLVERS) -> tuple[Verdict, ...]:
+def prove(
+    module: Module, timeout: float, order: int = 1, solvers: Sequence[str] = SOLVERS, suggest: bool = False
+) -> tuple[Verdict, ...]:
     """A verdict on every claim about the module's operators and graphs, and about the operators that they use.
+
+    With `suggest`, proved repairs of what is refuted are among the advice.
 
     ValueError for an order below 1; Diagnostic where there is nothing of that order.
     """
@@ -153,7 +161,8 @@ def prove(module: Module, timeout: float, order: int = 1, solvers: Sequence[str]
     from gradproof.verifier.discharge import verify as discharge
 
     ops, graphs = tuple(module.ops.values()), tuple(module.graphs.values())
-    return tuple(discharge(ops, graphs, Options(timeout=timeout, solvers=tuple(solvers)), order))
+    options = Options(timeout=timeout, solvers=tuple(solvers), repair=REPAIR if suggest else 0.0)
+    return tuple(discharge(ops, graphs, options, order))
 
 
 def demand_proofs(report: Report) -> None:

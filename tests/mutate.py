@@ -19,7 +19,6 @@ from gradproof.compiler.terms import (
     Cond,
     IntCmp,
     Mul,
-    Not,
     Num,
     Or,
     Pow,
@@ -44,6 +43,7 @@ from gradproof.compiler.terms import (
     select,
     size,
 )
+from gradproof.verifier.edits import cond_with_child, with_child
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def changed(node: Term, kinds: Kinds) -> Iterator[tuple[str, Term]]:
     for position, child in enumerate(children(node)):
         inner = changed_cond(child, kinds) if isinstance(child, Cond) else changed(child, kinds)
         for change, new in inner:
-            yield change, _with_child(node, position, new)
+            yield change, with_child(node, position, new)
 
 
 def changed_cond(node: Cond, kinds: Kinds) -> Iterator[tuple[str, Cond]]:
@@ -148,7 +148,7 @@ def changed_cond(node: Cond, kinds: Kinds) -> Iterator[tuple[str, Cond]]:
     for position, child in enumerate(children(node)):
         inner = changed_cond(child, kinds) if isinstance(child, Cond) else changed(child, kinds)
         for change, new in inner:
-            yield change, _cond_with_child(node, position, new)
+            yield change, cond_with_child(node, position, new)
 
 
 def _here(node: Term, kinds: Kinds) -> Iterator[tuple[str, Term]]:
@@ -218,39 +218,3 @@ def _indices(index: tuple[Poly, ...]) -> Iterator[tuple[str, tuple[Poly, ...]]]:
 
 def _position(entry: Entry) -> Poly:
     return entry.index[0] if entry.index else Poly.of(0)
-
-
-def _with_child(node: Term, position: int, child: Term | Cond) -> Term:
-    parts = list(children(node))
-    parts[position] = child
-    match node:
-        case Add():
-            return add(*parts)  # type: ignore[arg-type]
-        case Mul():
-            return mul(*parts)  # type: ignore[arg-type]
-        case Pow(_, exponent):
-            return power(child, exponent)  # type: ignore[arg-type]
-        case Call(fn, _):
-            return Call(fn, tuple(parts))  # type: ignore[arg-type]
-        case Select():
-            return select(*parts)  # type: ignore[arg-type]
-        case Reduce(kind, var, extent, _, _):
-            return reduce_(kind, var, extent, *parts)  # type: ignore[arg-type]
-        case _:
-            raise TypeError(f"{node} has no parts")
-
-
-def _cond_with_child(node: Cond, position: int, child: Term | Cond) -> Cond:
-    parts = list(children(node))
-    parts[position] = child
-    match node:
-        case RealCmp(rel, _, _):
-            return RealCmp(rel, *parts)  # type: ignore[arg-type]
-        case And():
-            return both(*parts)  # type: ignore[arg-type]
-        case Or():
-            return either(*parts)  # type: ignore[arg-type]
-        case Not():
-            return negate(child)  # type: ignore[arg-type]
-        case _:
-            raise TypeError(f"{node} has no parts")

@@ -64,7 +64,7 @@ def tasks(ops: Sequence[OpDef], graphs: Sequence[Graph], options: Options | None
         once = tasks(ops, graphs, replace(options, solvers=Options().solvers), order)
         return [replace(task, settle=partial(asked_twice, task.settle, options.timeout)) for task in once]
     scope = _Scope.of(ops, graphs, order)
-    found = [Task(claims_of_op(op), partial(verdicts_of_op, op, options), True) for op in scope.ops]
+    found = [Task(claims_of_op(op), partial(_advised, op, options), True) for op in scope.ops]
     found += [_single(symmetry_claim(op), partial(symmetry_verdict, op, options.timeout), True) for op in scope.twice]
     found += [Task(own_claims(graph), partial(verdicts_of_graph, graph, options), False) for graph in scope.deep]
     found += [Task(claims_of_loop(loop), partial(verdicts_of_loop, loop, options), False) for loop in scope.loops]
@@ -103,6 +103,16 @@ def replay(content: bytes, allow_trusted: bool = False) -> tuple[Mapping[str, Gr
 def certify(verdicts: Sequence[Verdict]) -> Certificate:
     """Seal what is proved."""
     return issue(tuple(verdicts))
+
+
+def _advised(op: OpDef, options: Options) -> list[Verdict]:
+    """The verdicts on one operator, with a proved repair beside what is refuted where one is asked for and found."""
+    verdicts = verdicts_of_op(op, options)
+    if options.repair <= 0 or all(v.answer != "refuted" for v in verdicts):
+        return verdicts
+    from gradproof.verifier.repair import advised  # late: it needs NumPy, as the search does
+
+    return advised(op, verdicts, options)
 
 
 @dataclass(frozen=True, slots=True)

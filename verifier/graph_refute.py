@@ -21,6 +21,7 @@ from gradproof.runtime.semantics import array_tape
 from gradproof.runtime.tape import Values
 from gradproof.verifier.certain import above, differs
 from gradproof.verifier.operators import Options
+from gradproof.verifier.shrink import simplified
 
 ENTRIES = 20_000  # entries of one run, at most: exact scalars are slow
 SIMPLE = (*map(Fraction, (0, 1, -1, 2, -2)), Fraction(1, 2), Fraction(-1, 2))
@@ -94,16 +95,23 @@ def search(
         sample = _sample(graph, dims, rng, attempt)
         if sample is None:
             continue
-        for kind in ("rational", "interval"):
-            try:
-                found = test(sample, kind)
-            except Irrational:
-                continue
-            except (Undecided, Undefined, ZeroDivisionError):
-                break
-            if found is not None:
-                return found
-            break
+        found = _attempt(sample, test)
+        if found is not None:
+            return simplified(
+                sample, found, lambda other: _attempt(other, test), lambda s: _assumed(graph, s.arrays, s.dims)
+            )
+    return None
+
+
+def _attempt(sample: Sample, test: Callable[[Sample, str], Counterexample | None]) -> Counterexample | None:
+    """The test in rationals, or in intervals where those are not enough; None where neither can tell."""
+    for kind in ("rational", "interval"):
+        try:
+            return test(sample, kind)
+        except Irrational:
+            continue
+        except (Undecided, Undefined, ZeroDivisionError):
+            return None
     return None
 
 

@@ -31,6 +31,7 @@ class Options:
     search: float = 4.0
     seed: int = 0
     solvers: tuple[str, ...] = ("z3",)  # with "cvc5" every question goes to both (second.py)
+    repair: float = 0.0  # seconds for a proved repair of an operator that is refuted; 0: none is looked for
 
 
 def verdicts_of_op(op: OpDef, options: Options) -> list[Verdict]:

@@ -30,8 +30,9 @@ from gradproof.runtime.scalars import scalars
 from gradproof.verifier.certain import beyond, differs, dot, hull, shown, shown_direction
 from gradproof.verifier.declared import declared_at, resting, valueless_at_rest
 from gradproof.verifier.limits import Limit, limits_of, wrong_limit
+from gradproof.verifier.shrink import shrunk
 from gradproof.verifier.ties import sides
-from gradproof.verifier.witness import Entries, Point, in_domain, points_of, sizes_of
+from gradproof.verifier.witness import Entries, Point, points_of, sizes_of
 
 Test: TypeAlias = Callable[[Point, str], Counterexample | None]
 Tangents: TypeAlias = dict[str, Entries]
@@ -92,7 +93,7 @@ class Search:
         for point in self.points():
             found = self.attempt(point, test)
             if found is not None:
-                return self._small(found, point, test)
+                return shrunk(self.op, found, point, lambda smaller: self.attempt(smaller, test), self.seconds)
         return None
 
     def attempt(self, point: Point, test: Test) -> Counterexample | None:
@@ -372,24 +373,6 @@ class Search:
         return out.reshape(full)
 
     # Reports
-
-    def _small(self, found: Counterexample, point: Point, test: Test) -> Counterexample:
-        """Set entries to 0 or 1 one by one as long as the test still fails."""
-        end = perf_counter() + min(1.0, self.seconds)
-        for name in (COTANGENT, *(p.name for p in self.op.params if p.kind == "real")):
-            for index in list(point.tensors[name]):
-                for simple in (Fraction(0), Fraction(1)):
-                    if point.tensors[name][index] in (Fraction(0), simple) or perf_counter() > end:
-                        break
-                    tensors = {**point.tensors, name: {**point.tensors[name], index: simple}}
-                    if not any(tensors[COTANGENT].values()):
-                        continue  # any rule is 0 for the cotangent 0
-                    candidate = Point(self.op, point.sizes, tensors, point.shapes, point.kinds)
-                    again = self.attempt(candidate, test) if in_domain(candidate) else None
-                    if again is not None:
-                        found, point = again, candidate
-                        break
-        return found
 
     def report(self, point: Point, more: tuple[str, ...], where: str, expected: Any, got: Any) -> Counterexample:
         """The point in the user's names; `more` names tensors to show beside the inputs."""

@@ -1,0 +1,127 @@
+"""Smaller counterexamples: fewer entries, simpler numbers, as long as the claim still fails, each step replayed.
+
+Untrusted: whether a smaller point refutes is asked of the same test that refuted the first one.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from math import prod
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from gradproof.compiler.claims import Counterexample
+from gradproof.compiler.ops import COTANGENT, OpDef
+from gradproof.compiler.rules import extents
+from gradproof.verifier.witness import Entries, Point, Sizes, in_domain, points_of, sizes_of
+
+if TYPE_CHECKING:
+    from gradproof.verifier.graph_refute import Sample
+
+SECONDS = 1.0  # for one counterexample
+Attempt: TypeAlias = Callable[[Point], Counterexample | None]
+
+
+def shrunk(op: OpDef, found: Counterexample, point: Point, attempt: Attempt, seconds: float) -> Counterexample:
+    """The counterexample at a smaller point of an operator, where there is one."""
+    end = perf_counter() + min(SECONDS, seconds)
+    smaller = _of_fewer_entries(op, point, attempt, end)
+    if smaller is not None:
+        found, point = smaller
+    names = [COTANGENT, *op.real_attrs, *(p.name for p in op.params if p.kind in ("real", "int"))]
+    changed = True
+    while changed:
+        changed = False
+        for name, index in [(n, k) for n in names for k in point.tensors[n]]:
+            for value in simpler(point.tensors[name][index]):
+                if perf_counter() > end:
+                    return found
+                tensors = {**point.tensors, name: {**point.tensors[name], index: value}}
+                if not any(tensors[COTANGENT].values()):
+                    continue  # any rule is 0 for the cotangent 0
+                candidate = Point(op, point.sizes, tensors, point.shapes, point.kinds)
+                again = attempt(candidate) if in_domain(candidate) else None
+                if again is not None:
+                    found, point, changed = again, candidate, True
+                    break
+    return found
+
+
+def simpler(value: Any) -> Iterator[Any]:
+    """Values that read more easily than this one, the simplest first; integers for integers."""
+    if isinstance(value, bool):
+        return
+    if isinstance(value, int):
+        yield from range(min(value, 3))
+        return
+    whole = Fraction(int(value))
+    for other in dict.fromkeys((*map(Fraction, (0, 1, -1, 2, -2)), whole, Fraction(round(2 * value), 2))):
+        if _weight(other) < _weight(value):
+            yield other
+
+
+def _weight(value: Fraction) -> tuple[int, Fraction, bool]:
+    return value.denominator, abs(value), value < 0
+
+
+def _entries(op: OpDef, sizes: Sizes) -> int:
+    """How many numbers a point of these sizes has."""
+    return sum(prod(sizes.shape(extents(p))) for p in (*op.params, op.output))
+
+
+def _of_fewer_entries(op: OpDef, point: Point, attempt: Attempt, end: float) -> tuple[Counterexample, Point] | None:
+    """A point of smaller sizes: this one cut down, or a new one."""
+    limit = _entries(op, point.sizes), sum(point.sizes.ints.values())
+    choices = sorted(sizes_of(op), key=lambda s: (_entries(op, s), sum(s.ints.values())))
+    for sizes in choices:
+        if (_entries(op, sizes), sum(sizes.ints.values())) >= limit or perf_counter() > end:
+            return None
+        for candidate in itertools.chain([_cut(point, sizes)], points_of(op, sizes, 4, 0)):
+            again = attempt(candidate) if in_domain(candidate) else None
+            if again is not None:
+                return again, candidate
+    return None
+
+
+def _cut(point: Point, sizes: Sizes) -> Point:
+    """The point with its tensors cut down to these sizes; entries that it has not are 1, or the first place."""
+    op = point.op
+    shapes = {a.name: () for a in op.attrs if a.kind == "real"} | {p.name: sizes.shape(extents(p)) for p in op.params}
+    shapes[COTANGENT] = sizes.shape(extents(op.output))
+    kinds = {p.name: p.kind for p in op.params}
+    tensors: dict[str, Entries] = {}
+    for name, shape in shapes.items():
+        missing: Any = {"int": 0, "bool": False}.get(kinds.get(name, "real"), Fraction(1))
+        known = point.tensors[name]
+        tensors[name] = {index: known.get(index, missing) for index in itertools.product(*map(range, shape))}
+    return Point(op, sizes, tensors, shapes, point.kinds)
+
+
+def simplified(
+    sample: Sample,
+    found: Counterexample,
+    attempt: Callable[[Sample], Counterexample | None],
+    allowed: Callable[[Sample], bool],
+) -> Counterexample:
+    """The counterexample at simpler inputs of a graph, of the same sizes."""
+    end = perf_counter() + SECONDS
+    changed = True
+    while changed:
+        changed = False
+        for name, array in sample.arrays.items():
+            for index in itertools.product(*map(range, array.shape)):
+                value = array[index]
+                for other in simpler(int(value) if array.dtype.kind == "i" else value):
+                    if perf_counter() > end or array.dtype.kind == "b":
+                        return found
+                    moved = sample.arrays[name].copy()
+                    moved[index] = other
+                    candidate = replace(sample, arrays={**sample.arrays, name: moved})
+                    again = attempt(candidate) if allowed(candidate) else None
+                    if again is not None:
+                        found, sample, changed = again, candidate, True
+                        break
+    return found
