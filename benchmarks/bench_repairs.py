@@ -71,8 +71,8 @@ def report(title: str, ops: Iterator[tuple[str, OpDef]], as_text: bool) -> bool:
             print(f"  {kind}: {name}")
     refuted = sum(counts.values()) - counts["not refuted"]
     print(
-        f"{title}: {refuted} refuted; {counts['edit']} mended by one edit, {counts['left out']} by leaving the rule "
-        f"out, {counts['none']} not; {counts['WRONG']} wrong; {total / max(1, refuted):.2f} s each, {longest:.2f} s at most"
+        f"{title}: {refuted} refuted; {counts['edit']} mended by one edit, {counts['left out']} by leaving the "
+        f"rule out, {counts['none']} not; {counts['WRONG']} wrong; {total / max(1, refuted):.2f} s each, at most {longest:.2f} s"
     )
     return counts["WRONG"] == 0
 
