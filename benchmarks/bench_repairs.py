@@ -72,7 +72,8 @@ def report(title: str, ops: Iterator[tuple[str, OpDef]], as_text: bool) -> bool:
     refuted = sum(counts.values()) - counts["not refuted"]
     print(
         f"{title}: {refuted} refuted; {counts['edit']} mended by one edit, {counts['left out']} by leaving the "
-        f"rule out, {counts['none']} not; {counts['WRONG']} wrong; {total / max(1, refuted):.2f} s each, at most {longest:.2f} s"
+        f"rule out, {counts['none']} not; {counts['WRONG']} wrong; "
+        f"{total / max(1, refuted):.2f} s each, at most {longest:.2f} s"
     )
     return counts["WRONG"] == 0
 

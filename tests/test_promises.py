@@ -31,4 +31,4 @@ def test_promise(op) -> None:  # type: ignore[no-untyped-def]
     assert refuted, shown
     for verdict in refuted:
         found = verdict.counterexample
-        assert found is not None and found.replayed and found.dims and found.expected != found.got
+        assert found is not None and found.replayed and found.values and found.expected != found.got

@@ -56,7 +56,13 @@ def shown(value: Any) -> str:
     """The scalar as text, an interval with its radius."""
     if isinstance(value, str | bool | int | Fraction):
         return str(value)
-    return f"{float(value.mid()):.9g} +- {float(value.rad()):.1g}"
+    middle, radius = float(value.mid()), float(value.rad())
+    return f"{middle:.9g} +- {radius:.1g}" if radius else f"{middle:.9g}"
+
+
+def shown_jvp(entry: tuple[int, ...], tangents: Mapping[str, Mapping[tuple[int, ...], Any]]) -> str:
+    """An entry of the jvp along these tangents, as text."""
+    return f"jvp y{list(entry)} ({shown_direction(tangents)})"
 
 
 def shown_direction(tangents: Mapping[str, Mapping[tuple[int, ...], Any]]) -> str:

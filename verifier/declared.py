@@ -12,7 +12,7 @@ from gradproof.compiler.ops import COTANGENT, OpDef
 from gradproof.compiler.rewriting import free_symbols
 from gradproof.compiler.rules import extents, least_at, meaning_of
 from gradproof.compiler.terms import Cond
-from gradproof.verifier.certain import differs, shown, shown_direction
+from gradproof.verifier.certain import differs, shown, shown_jvp
 from gradproof.verifier.witness import Point
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ def declared_at(search: Search, point: Point, kind: str) -> Counterexample | Non
         moved = search.run(point, "jvp", "", kind, tangents)
         for entry in least:
             if differs(moved[entry], Fraction(0)):
-                where = f"jvp{list(entry)} along {shown_direction(tangents)}"
+                where = shown_jvp(entry, tangents)
                 return search.report(point, (), where, "0 (declared)", moved[entry])
     for entry, wanted in declared(search, point, kind):
         for param in search.op.differentiable:
             tangents = search.along(point, param, entry)
             got = search.run(point, "jvp", "", kind, tangents)[entry]
             if differs(got, wanted):
-                where = f"jvp{list(entry)} along {shown_direction(tangents)}"
+                where = shown_jvp(entry, tangents)
                 return search.report(point, (), where, f"{shown(wanted)} (declared)", got)
     return None
 

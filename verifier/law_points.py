@@ -25,7 +25,7 @@ from gradproof.compiler.rewriting import tensors
 from gradproof.compiler.rules import extents, rules_of, unfolded
 from gradproof.compiler.terms import Term, opaque, sub
 from gradproof.runtime.externs import ExternError, run_exact
-from gradproof.verifier.certain import differs, dot, shown_direction
+from gradproof.verifier.certain import differs, dot, shown_jvp
 from gradproof.verifier.refute import Search
 from gradproof.verifier.witness import Entries, Point, points_of, sizes_of, smallest
 
@@ -215,7 +215,7 @@ class LawSearch(Search):
             got = self.run(point, "jvp", "", kind, tangents)
             for entry, value in got.items():
                 if differs(value, expected[entry]):
-                    where = f"jvp{list(entry)} along {shown_direction(tangents)}"
+                    where = shown_jvp(entry, tangents)
                     return self.report(point, (), where, expected[entry], value)
         return None
 

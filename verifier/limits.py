@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.denote import Intervals, Rationals, evaluate, holds
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.ops import OpDef
+from gradproof.compiler.ops import OUTPUT, OpDef
 from gradproof.compiler.rules import RuleSet
 from gradproof.compiler.terms import ZERO, Cond, RealCmp, Term
 from gradproof.verifier.cells import Cells, Unsettled
@@ -61,5 +61,5 @@ def wrong_limit(search: Search, limits: tuple[Limit, ...], point: Point, kind: s
                 if differs(got, wanted):
                     moved = f"d{tensor}{list(position)} = 1"
                     expected = f"{shown(wanted)} (the limit of the derivative)"
-                    return search.report(point, (), f"jvp{list(entry)} along {moved}", expected, got)
+                    return search.report(point, (), f"jvp {OUTPUT}{list(entry)} ({moved})", expected, got)
     return None

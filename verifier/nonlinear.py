@@ -11,7 +11,7 @@ from gradproof.compiler.denote import Env, Intervals, Rationals, Undefined, eval
 from gradproof.compiler.ops import COTANGENT, OpDef
 from gradproof.compiler.rules import derived_jvp, rules_of, unfolded
 from gradproof.compiler.terms import ZERO, Cond, Term
-from gradproof.verifier.certain import beyond, differs, dot, hull, shown_direction
+from gradproof.verifier.certain import beyond, differs, dot, hull, shown_jvp
 from gradproof.verifier.declared import declared, resting
 from gradproof.verifier.refute import Search, Tangents
 from gradproof.verifier.witness import Entries, Point
@@ -67,7 +67,7 @@ def _written_by_laws(op: OpDef, search: Search, point: Point, kind: str) -> Coun
         for index, expected in along.items():
             got = there.value(body, dict(zip(op.jvp.indices, index, strict=True)))
             if differs(got, expected):
-                where = f"jvp{list(index)} along {shown_direction(tangents)}"
+                where = shown_jvp(index, tangents)
                 return search.report(point, (), where, expected, got)
     return None
 
@@ -107,7 +107,7 @@ def _written(op: OpDef, search: Search, point: Point, kind: str) -> Counterexamp
             except Undefined:
                 continue  # along this direction
             if beyond(got, values):
-                where = f"jvp{list(entry)} along {shown_direction(tangents)}"
+                where = shown_jvp(entry, tangents)
                 return search.report(point, (), where, hull(values), got)
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -68,10 +69,18 @@ def _settle(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Opt
         leaning = trusts(op) if claim.code != "SHAPE" else ()
         return Verdict(claim, "proved", outcome.by, ALL_SIZES, seconds, (*outcome.hypotheses, *leaning))
     if found is not None:
-        scope = ", ".join(f"{k} = {v}" for k, v in found.dims.items()) or ALL_SIZES
-        return Verdict(claim, "refuted", "replay", scope, seconds, counterexample=found)
+        scope = ", ".join(f"{k} = {v}" for k, v in found.dims.items()) or "at one point"
+        return Verdict(_at_fault(op, claim, found), "refuted", "replay", scope, seconds, counterexample=found)
     reason = outcome.reason or "not proved, and no counterexample was found"
     return Verdict(claim, "unknown", "", ALL_SIZES, seconds, reason=reason)
+
+
+def _at_fault(op: OpDef, claim: Claim, found: Counterexample) -> Claim:
+    """The claim, placed at the written rule that has no value at the counterexample, where it is that."""
+    if claim.code != "DOM":
+        return claim
+    at = next((rule for rule in op.vjps if re.match(rf"vjp {re.escape(rule.target)}\b", found.got)), None)
+    return claim if at is None else replace(claim, span=at.span)
 
 
 def _plan(

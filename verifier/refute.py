@@ -24,10 +24,11 @@ from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Und
 from gradproof.compiler.lower import kernel_of
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, OpDef, Param, Promise
 from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of
+from gradproof.compiler.signatures import LIFTED
 from gradproof.compiler.terms import Term
 from gradproof.runtime.interpret import run_kernel
 from gradproof.runtime.scalars import scalars
-from gradproof.verifier.certain import beyond, differs, dot, hull, shown, shown_direction
+from gradproof.verifier.certain import beyond, differs, dot, hull, shown, shown_direction, shown_jvp
 from gradproof.verifier.declared import declared_at, resting, valueless_at_rest
 from gradproof.verifier.limits import Limit, limits_of, wrong_limit
 from gradproof.verifier.shrink import shrunk
@@ -160,7 +161,9 @@ class Search:
             along = dot(got, direction)
             values = [dot(o, direction) for o in outcomes]
             if beyond(along, values):
-                where = " + ".join(f"({w})*vjp {param.name}{list(k)}" for k, w in direction.items() if w)
+                where = " + ".join(
+                    f"{'' if w == 1 else f'({w})*'}vjp {param.name}{list(k)}" for k, w in direction.items() if w
+                )
                 return self.report(point, (COTANGENT,), where, hull(values), along)
         return None
 
@@ -195,7 +198,7 @@ class Search:
             for entry, value in got.items():
                 values = self.outcomes(point, derived_jvp(self.op), entry, kind, tangents)
                 if beyond(value, values) and self._continuous(point, entry, kind):
-                    where = f"jvp{list(entry)} along {shown_direction(tangents)}"
+                    where = shown_jvp(entry, tangents)
                     return self.report(point, (), where, hull(values), value)
         return None
 
@@ -273,7 +276,8 @@ class Search:
     def _valueless(self, point: Point, where: str, outcomes: list[Entries], error: Undefined) -> Counterexample:
         """A rule without a value although the formula has a derivative there, or subgradients."""
         expected = ", ".join(shown(v) for v in outcomes[0].values())
-        return self.report(point, (COTANGENT,), where, f"[{expected}]", f"undefined: {error}")
+        many = len(outcomes[0]) != 1
+        return self.report(point, (COTANGENT,), where, f"[{expected}]" if many else expected, f"undefined: {error}")
 
     # Values
 
@@ -379,7 +383,20 @@ class Search:
         dims = {k: v for k, v in point.sizes.ints.items() if k in (*self.op.sizes, *self.op.int_attrs)}
         names = [*self.op.real_attrs, *(p.name for p in self.op.params), *more]
         values = {name: point.nested(name) for name in names}
+        if lifted(self.op) and dims == {LIFTED: 1}:  # written for one number, so told of one
+            dims, values = {}, {name: _alone(value) for name, value in values.items()}
+            where = where.replace("[0]", "")
         return Counterexample(dims, values, f"{where} = {shown(expected)}", f"{where} = {shown(got)}", True)
+
+
+def lifted(op: OpDef) -> bool:
+    """Whether the operator is a `fn`, written for one number."""
+    return op.source.lstrip().startswith("fn ")
+
+
+def _alone(value: Any) -> Any:
+    """The one entry of a tensor."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _busy(point: Point) -> Entries:

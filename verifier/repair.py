@@ -27,6 +27,7 @@ from gradproof.compiler.terms import Num, Read, Reduce, Term
 from gradproof.compiler.transpose import NotLinear
 from gradproof.grammar.source import Span
 from gradproof.verifier.operators import Options, verdict_of_claim
+from gradproof.verifier.refute import lifted
 from gradproof.verifier.screening import Suspect, screened
 
 PROOFS = 8  # that are tried for one rule
@@ -180,14 +181,13 @@ def _key(verdict: Verdict) -> Key:
 def _line(op: OpDef, suspect: Suspect, body: Term) -> str:
     """The clause as the user writes it."""
     formula = replace(suspect.formula, body=body)
-    lifted = op.source.lstrip().startswith("fn ")
     if suspect.clause == "at":
         kink = next(k for k in op.kinks if k.span == formula.span)
-        cond = show(map_cond(kink.cond, _bare, lambda c: c) if lifted else kink.cond)
+        cond = show(map_cond(kink.cond, _bare, lambda c: c) if lifted(op) else kink.cond)
         return f"{'jump at' if kink.jump else 'at'} {cond.replace(' == ', ' = ')}: {show(body)}"
     whole = {name: f"{name}[]" for name in _without_axes(op)}
     text = show_formula(replace(formula, body=rename_tensors(body, whole)))
-    if lifted:
+    if lifted(op):
         text = f"{formula.target} = {show(_bare(body))}"
     elif _obvious(op, formula):
         text = re.sub(r"\(([\w.]+) < [\w.]+( \||\))", r"(\1\2", text)

@@ -39,7 +39,8 @@ from gradproof.verifier.edits import Scope, edits
 from gradproof.verifier.refute import Search
 from gradproof.verifier.witness import Point, constants_of
 
-POINTS = 6  # that a candidate must pass before a proof is tried
+POINTS = 30  # that a candidate must pass before a proof is tried
+SHARE = 0.2  # of the time goes into the points
 Wanted: TypeAlias = Iterator[tuple[Env, Any]]
 Check: TypeAlias = tuple[Env, Any, str]  # where, what the value must be there, and over which scalars
 
@@ -61,6 +62,7 @@ def screened(op: OpDef, suspect: Suspect, end: float) -> Iterator[tuple[str, Ter
     if isinstance(body, Cond):
         return
     checks = list(_checks(op, suspect, end)) if suspect.goal else []
+    checks.sort(key=lambda check: _passes(body, *check))  # first those that tell it from what it is now
     if suspect.goal and not checks:
         return
     scope = _scope(op, suspect)
@@ -77,11 +79,11 @@ def screened(op: OpDef, suspect: Suspect, end: float) -> Iterator[tuple[str, Ter
 
 
 def _checks(op: OpDef, suspect: Suspect, end: float) -> Iterator[Check]:
-    """Environments with the value that the formula must have there: the largest differences of points first."""
+    """Environments with the value that the formula must have there."""
     search = Search(op, _bare_rules(op), 1.0)
-    used = 0
+    used, stop = 0, perf_counter() + SHARE * (end - perf_counter())
     for point in _varied(search):
-        if used >= POINTS or perf_counter() > end - 0.2:
+        if used >= POINTS or (used and perf_counter() > stop):
             return
         for kind in ("rational", "interval"):
             try:
@@ -101,7 +103,7 @@ def _varied(search: Search) -> Iterator[Point]:
     for point in search.points():
         key = tuple(point.sizes.ints.values())
         seen[key] = seen.get(key, 0) + 1
-        if seen[key] <= 2:
+        if seen[key] <= 4:
             yield point
 
 

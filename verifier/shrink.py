@@ -112,10 +112,10 @@ def simplified(
     while changed:
         changed = False
         for name, array in sample.arrays.items():
-            for index in itertools.product(*map(range, array.shape)):
-                value = array[index]
+            for index in itertools.product(*map(range, array.shape)) if array.dtype.kind != "b" else ():
+                value = sample.arrays[name][index]
                 for other in simpler(int(value) if array.dtype.kind == "i" else value):
-                    if perf_counter() > end or array.dtype.kind == "b":
+                    if perf_counter() > end:
                         return found
                     moved = sample.arrays[name].copy()
                     moved[index] = other
