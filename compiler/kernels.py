@@ -226,21 +226,23 @@ def renumber_operand(operand: Operand, names: Mapping[int, int]) -> Operand:
     return Use(names[operand.reg], tuple(rename_registers(p, names) for p in operand.index), operand.padded)
 
 
-def live(program: Program) -> Program:
-    """The program without the steps that no output needs; inputs stay."""
+def survivors(program: Program) -> dict[int, int]:
+    """The registers that an output needs, and the inputs: old numbers to the numbers without the others."""
     count = len(program.inputs)
     needed = {v.operand.reg for v in program.outputs if isinstance(v.operand, Use)}
     for reg in range(count + len(program.steps) - 1, count - 1, -1):
         if reg in needed:
             needed.update(program.steps[reg - count].reads)
-    names = {reg: reg for reg in range(count)}
-    steps: list[Step] = []
-    for reg, step in enumerate(program.steps, count):
-        if reg in needed:
-            steps.append(renumber(step, names))
-            names[reg] = count + len(steps) - 1
+    kept = [reg for reg in range(count + len(program.steps)) if reg < count or reg in needed]
+    return {reg: number for number, reg in enumerate(kept)}
+
+
+def live(program: Program) -> Program:
+    """The program without the steps that no output needs; inputs stay."""
+    count, names = len(program.inputs), survivors(program)
+    steps = tuple(renumber(step, names) for reg, step in enumerate(program.steps, count) if reg in names)
     outputs = tuple(replace(v, operand=renumber_operand(v.operand, names)) for v in program.outputs)
-    return Program(program.inputs, tuple(steps), outputs)
+    return Program(program.inputs, steps, outputs)
 
 
 def is_label(name: str) -> bool:

@@ -58,7 +58,7 @@ def make_plan(graph: Graph, mode: Mode = "forward", values: tuple[int, ...] | No
     value_and_grad: also the gradient of the one real scalar output, seeded with 1, for every leaf; vjp: the same from a
     cotangent for each output; jvp: the outputs' tangents from a tangent for each leaf.
     """
-    work = _Planner(graph)
+    work = Planner(graph)
     work.declare(mode)
     work.forward()
     wanted = graph.outputs if values is None else values
@@ -76,7 +76,9 @@ def make_plan(graph: Graph, mode: Mode = "forward", values: tuple[int, ...] | No
     return Plan(graph, mode, program, tuple(produces), assign(program))
 
 
-class _Planner:
+class Planner:
+    """The work of one plan: values, tangents and cotangents of a graph, as operands of one program."""
+
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.build = Builder()

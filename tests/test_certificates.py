@@ -254,6 +254,7 @@ def _claims(change: Any) -> Any:
         lambda d: d.update(claims={}),
         lambda d: d.update(terms={}),
         lambda d: d["terms"].reverse(),
+        lambda d: d["terms"].pop(),
         lambda d: d["ops"].pop("matmul"),
         lambda d: d["ops"].update(extra=d["ops"]["matmul"]),
         lambda d: d["graphs"].pop("loss"),
@@ -350,6 +351,76 @@ def test_a_forged_graph_is_refused(change: Any, reason: str, pick: dict[str, Any
     change(data)
     assert data != pick
     assert reason in refused(resealed(data))
+
+
+# Plans: what a step reads, computes or overwrites is changed, and so is what the evidence says of it.
+
+
+def _plan(mode: str, change: Any) -> Any:
+    def apply(data: dict[str, Any]) -> None:
+        change(data["graphs"]["pick"]["plans"][mode], data["graphs"]["pick"]["templates"])
+
+    return apply
+
+
+def _swap(rows: list[Any], a: int, b: int) -> None:
+    rows[a], rows[b] = rows[b], rows[a]
+
+
+def _share(plan: dict[str, Any], _: Any) -> None:
+    """Two registers of one size, one of which is still needed, in one buffer."""
+    plan["slots"][-1] = plan["slots"][0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(_plan(mode, lambda p, _: p["steps"].pop()) for mode in ("forward", "jvp", "vjp")),
+        *(_plan(mode, lambda p, _: p["steps"][-1].reverse()) for mode in ("forward", "jvp", "vjp")),
+        *(_plan(mode, lambda p, _: _swap(p["steps"], 0, -1)) for mode in ("forward", "jvp", "vjp")),
+        *(_plan(mode, _share) for mode in ("forward", "jvp", "vjp")),
+        *(_plan(mode, lambda p, _: p["outputs"].reverse()) for mode in ("jvp", "vjp")),
+        *(_plan(mode, lambda p, _: p["produces"].reverse()) for mode in ("jvp", "vjp")),
+        _plan("forward", lambda p, _: p["inputs"].reverse()),
+        _plan("forward", lambda p, _: p["inputs"][0].__setitem__(0, "other")),
+        _plan("forward", lambda p, _: p["steps"][0].__setitem__(1, 10**6)),
+        _plan("forward", lambda p, _: p["steps"][0].__setitem__(1, -1)),
+        _plan("forward", lambda p, _: p["steps"][0].__setitem__(0, -1)),
+        _plan("forward", lambda p, _: p["steps"][0].append(0)),
+        _plan("forward", lambda p, _: p["static"].append(4)),
+        _plan("forward", lambda p, _: p["sizes"][0].__setitem__(0, "int")),
+        _plan("forward", lambda p, _: p["slots"].pop()),
+        _plan("forward", lambda p, _: p["slots"].__setitem__(0, -1)),
+        _plan("forward", lambda p, _: p.update(more=1)),
+        _plan("forward", lambda p, t: t[0].__setitem__(1, "sub")),
+        _plan("forward", lambda p, t: t[0].__setitem__(0, "loop")),
+        _plan("forward", lambda p, t: t[0].__setitem__(0, "exec")),
+        _plan("forward", lambda p, t: t[0].__setitem__(2, "bool")),
+        _plan("forward", lambda p, t: t[0].__setitem__(4, 0)),
+        _plan("forward", lambda p, t: t[0][5].reverse() or t[0][5].pop()),
+        _plan("forward", lambda p, t: t[0][5][0].__setitem__(1, 1)),
+        _plan("forward", lambda p, t: t[0][5][0].__setitem__(2, t[0][3][0])),
+        _graph(lambda g: g["plans"].pop("vjp")),
+        _graph(lambda g: g["plans"].update(vjp=g["plans"]["jvp"])),
+        _graph(lambda g: g["plans"].update(value_and_grad=g["plans"]["vjp"])),
+        _evidence("PLAN", lambda e: e["plans"].pop("vjp")),
+        _evidence("PLAN", lambda e: e["plans"]["vjp"]["back"].pop()),
+        _evidence("PLAN", lambda e: e["plans"]["vjp"]["back"].append(0)),
+        _evidence("PLAN", lambda e: e["plans"]["vjp"]["back"].reverse()),
+        _evidence("PLAN", lambda e: e["plans"]["forward"]["values"].reverse()),
+        _evidence("PLAN", lambda e: e["plans"]["forward"]["values"].__setitem__(-1, None)),
+        _evidence("PLAN", lambda e: e["plans"]["forward"]["values"].__setitem__(0, 10**6)),
+        _evidence("PLAN", lambda e: e["plans"]["jvp"]["moves"].reverse()),
+        _evidence("PLAN", lambda e: e.update(by="structure")),
+    ],
+)
+def test_a_forged_plan_is_refused(change: Any, pick: dict[str, Any]) -> None:
+    by = {claim["code"]: claim["evidence"]["by"] for claim in pick["claims"] if claim["kind"] == "graph"}
+    assert by["PLAN"] == "places"
+    data = json.loads(json.dumps(pick))
+    change(data)
+    assert data != pick
+    assert refused(resealed(data))
 
 
 def test_a_word_is_not_taken_unless_it_is_asked_for(digits: Path) -> None:

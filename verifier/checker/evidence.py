@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from . import plans
 from .graphs import Graph
 from .linear import Hints
+from .operators import Op
 from .reading import exactly
 from .terms import Node, Refused, decode
 
@@ -20,6 +22,7 @@ class Checked:
         self.data = data
         self.terms: list[Node] = decode(data["terms"])
         self._graphs: dict[int, Graph] = {}
+        self._ops: dict[str, Op] = {}
         leaning = [
             [name, [e["kernel"] for e in op["externs"]], [law["text"] for law in op["laws"]]]
             for name, op in sorted(data["ops"].items())
@@ -30,6 +33,12 @@ class Checked:
         for name, op in data["ops"].items():
             if op["name"] != name:
                 raise Refused(f"the operator {name} calls itself otherwise")
+
+    def op(self, name: str) -> Op:
+        """An operator."""
+        if name not in self._ops:
+            self._ops[name] = Op(self.data["ops"][name], self.terms)
+        return self._ops[name]
 
     def graph(self, about: Data) -> Graph:
         """A graph, which is well-formed."""
@@ -63,8 +72,16 @@ def table(checked: Checked, claim: Data, position: int, about: Data, evidence: D
         raise Refused("the tape's table is not the graph's")
 
 
+def places(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
+    """PLAN: each plan computes the rules of the operators, node by node."""
+    if claim["code"] != "PLAN":
+        raise Refused("it shows plans only")
+    plans.check(checked.graph(about), checked.op, evidence)
+
+
 METHODS: dict[tuple[str, str], Callable[[Checked, Data, int, Data, Data], None]] = {
     ("graph", "structure"): structure,
     ("graph", "shape"): shape,
     ("graph", "table"): table,
+    ("graph", "places"): places,
 }

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from .linear import Facts, Hints
 from .reading import exactly
 from .terms import (
+    SORTS,
     Node,
     Refused,
     atom,
@@ -30,6 +31,7 @@ from .terms import (
 
 FIELDS = ("assume_dims", "assumes", "delta", "dims", "ensures", "leaves", "loops", "nodes", "outputs", "plans")
 MORE = ("size_claims", "templates")
+LABELS = [f"${k}" for k in range(64)]
 KINDS = {"f32": "real", "f64": "real", "i32": "int", "i64": "int", "bool": "bool"}
 
 
@@ -83,8 +85,10 @@ class Graph:
 
     def __init__(self, data: dict[str, Any], ops: dict[str, Any], nodes: Sequence[Node]) -> None:
         exactly(data, FIELDS + MORE, "a graph")
-        self._nodes, self._signatures = nodes, dict[str, tuple[Axes, ...]]()
-        self._names = frozenset(name(n) for n, _, _ in data["dims"])
+        self._nodes, self._signatures, self._sizes = nodes, dict[str, tuple[Axes, ...]](), set[int]()
+        self.data, self._names = data, frozenset(name(n) for n, _, _ in data["dims"])
+        if not all(map(str.isidentifier, self._names)):
+            raise Refused("a dim is called what no dim is called")
         if data["loops"]:
             raise Refused("a graph with a loop is not replayed")
         self.dims = {name(n): (integer(low), v if v is None else self.poly(v)) for n, low, v in data["dims"]}
@@ -133,9 +137,31 @@ class Graph:
         """The polynomial over dims at a place of the table."""
         if type(place) is not int or not 0 <= place < len(self._nodes) or self._nodes[place].tag != "poly":
             raise Refused("a size is no polynomial")
-        if not self._nodes[place].free <= self._names:
-            raise Refused("a size speaks of what is no dim")
+        if place not in self._sizes:
+            inside = self._nodes[place]
+            if not inside.free <= self._names or any(n.tag == "entry" for n in walk(inside)):
+                raise Refused("a size speaks of what is no dim")
+            self._sizes.add(place)
         return self._nodes[place]
+
+    def part(self, place: Any, sort: str, labels: int) -> Node:
+        """What a plan's step holds at a place of the table: over dims and the first labels."""
+        if type(place) is not int or not 0 <= place < len(self._nodes) or SORTS[self._nodes[place].tag] != sort:
+            raise Refused("a step refers to what is not there, or not of its sort")
+        if any(n not in self._names and n not in LABELS[:labels] for n in self._nodes[place].free):
+            raise Refused("a step speaks of what is no dim and no label of its own")
+        return self._nodes[place]
+
+    def fixed(self) -> dict[str, Node]:
+        """The dims that are fixed, each as a polynomial in dims that are not."""
+        found: dict[str, Node] = {}
+        waiting = {n: value for n, (_, value) in self.dims.items() if value is not None}
+        while waiting:
+            ready = [n for n, value in waiting.items() if value.free.isdisjoint(waiting)]
+            if not ready:
+                raise Refused("dims that are fixed through each other")
+            found |= {n: substitute(waiting.pop(n), found) for n in ready}
+        return found
 
     def type(self, data: Any) -> Type:
         """A type."""
@@ -234,7 +260,7 @@ class Graph:
         for left, rel, right, _ in self._assumes:
             sides = [self._side(side, tensor.partition("|")[0], one) for side in (left, right)]
             if one in sides and None not in sides and rel in ("<", "<=", "=="):
-                apart = minus(sides[1], sides[0])  # type: ignore[arg-type]
+                apart = minus(sides[1], sides[0])
                 yield one.args[0][1][0], names, eq(apart) if rel == "==" else ge(minus(apart, const(int(rel == "<"))))
 
     def _side(self, side: Any, name: str, one: Node) -> Node | None:

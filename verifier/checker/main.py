@@ -51,7 +51,15 @@ def check(content: bytes, allow_trusted: bool = False) -> Accepted:
                 raise Refused(f"{where}: more is said than whose word it is")
             found.append((claim, by))
         return Accepted(data, found)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+        StopIteration,
+    ) as error:
         raise Refused(f"it is not formed as a certificate: {type(error).__name__}: {str(error)[:80]!r}") from None
 
 

@@ -1,0 +1,269 @@
+"""The steps of a plan: their form, and that every read of a buffer sees the register that it means. [trusted]"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from . import terms as t
+from .calculus import FUNCTIONS
+from .graphs import product
+from .terms import Node, Refused
+
+BOOL, REAL, INT = ("bool",), ("real",), ("int",)
+FORMS = {  # operation, name: kinds of the operands, kind of the result
+    **{("map", n): (REAL * 2, "real") for n in ("add", "sub", "mul", "div")},
+    **{("compare", n): (REAL * 2, "bool") for n in ("<", "<=", "==")},
+    **{("logic", n): (BOOL * 2, "bool") for n in ("and", "or")},
+    **{("order", n): (REAL, "real") for n in ("<", ">")},
+    **{("intcmp", n): ((), "bool") for n in (">=", "==")},
+    ("map", "neg"): (REAL, "real"),
+    ("select", ""): (BOOL + REAL * 2, "real"),
+    ("logic", "not"): (BOOL, "bool"),
+    ("contract", "sum"): (REAL * 2, "real"),
+    ("as_real", ""): (INT, "real"),
+    ("ints", ""): ((), "int"),
+    ("add_at", "sum"): (REAL, "real"),
+}
+IN_PLACE = ("map", "call", "select", "pow")
+
+
+class Value(NamedTuple):
+    """A tensor: a constant (`reg` is None), or the entries of a register at an index over the tensor's labels."""
+
+    shape: tuple[Node, ...]
+    reg: int | None
+    at: tuple[Node, ...]
+    padded: bool
+    term: Node | None
+
+
+class Template(NamedTuple):
+    """A step without the registers of its operands: (use, padded, index) or (term or cond, 0, (constant,)) each."""
+
+    op: str
+    name: str
+    kind: str
+    extents: tuple[Node, ...]
+    rank: int
+    operands: tuple[tuple[str, Any, tuple[Node, ...]], ...]
+    poly: Node | None
+    axis: int | None
+
+
+def operand(data: Any, part: Callable[[Any, str, int], Node], labels: int) -> tuple[str, Any, tuple[Node, ...]]:
+    """An operand without its register."""
+    what, *rest = data
+    if what == "use" and rest[0] in (0, 1):
+        return what, rest[0], tuple(part(p, "p", labels) for p in rest[1:])
+    if what not in ("term", "cond") or len(rest) != 1:
+        raise Refused("an operand of no known form")
+    found = part(rest[0], what[0], 0)
+    if any(n.tag in ("read", "bool", "entry") for n in t.walk(found)):
+        raise Refused("a constant that reads a tensor")
+    return what, 0, (found,)
+
+
+def template(row: Any, poly: Callable[[Any], Node], part: Callable[[Any, str, int], Node]) -> Template:
+    """A step's form, as compiler/kernels.py says which there are; but for what depends on registers."""
+    op, name, kind, extents, rank, operands, index, axis, loop = row
+    count = len(extents)
+    form = Template(
+        op,
+        name,
+        kind,
+        tuple(map(poly, extents)),
+        t.integer(rank),
+        tuple(operand(o, part, count) for o in operands),
+        None if index is None else part(index, "p", count),
+        None if axis is None else t.integer(axis),
+    )
+    inner = {f"${k}" for k in range(rank, count)}
+    reads = [frozenset[str]().union(*(p.free for p in parts)) for what, _, parts in form.operands if what == "use"]
+    whole = op == "reshape"
+    problem = (
+        loop is not None
+        or not 0 <= rank <= count
+        or (rank < count and op not in ("fold", "contract", "add_at"))
+        or (form.poly is None) != (op not in ("ints", "intcmp", "add_at"))
+        or (axis is None) != (op not in ("add_at", "order"))
+        or (axis is not None and not 0 <= axis < rank)
+        or (op == "contract" and (len(reads) != 2 or any(not inner <= names for names in reads)))
+        or (op == "add_at" and form.poly and any(f"${axis}" in names for names in (*reads, form.poly.free)))
+        or (whole and (len(reads) != 1 or form.operands[0][1] or form.operands[0][2]))
+    )
+    if problem:
+        raise Refused(f"a step `{op} {name}` of no known form")
+    return form
+
+
+class Layout:
+    """A plan's registers: inputs, then one a step, each with its kind and axes; in which buffer each is."""
+
+    def __init__(
+        self,
+        data: Any,
+        forms: Sequence[Template],
+        poly: Callable[[Any], Node],
+        part: Callable[[Any, str, int], Node],
+        wanted: Sequence[tuple[str, str, tuple[Node, ...]]],
+    ) -> None:
+        self.inputs = [(n, kind, tuple(map(poly, axes))) for n, kind, *axes in data["inputs"]]
+        if self.inputs != list(wanted) or len({n for n, _, _ in wanted}) != len(wanted):
+            raise Refused("the plan's inputs are not the graph's")
+        self._poly, self._part = poly, part
+        self.first, self.steps = len(self.inputs), list[tuple[Template, list[int]]]()
+        for number, *regs in data["steps"]:
+            if type(number) is not int or not 0 <= number < len(forms):
+                raise Refused("a step of no template")
+            self.steps.append((self._formed(forms[number], regs), regs))
+        self._scan(data["slots"], [(kind, poly(p)) for kind, p in data["sizes"]], data["static"])
+
+    def axes(self, reg: int) -> tuple[Node, ...]:
+        """The extents of a register's axes."""
+        if reg < self.first:
+            return self.inputs[reg][2]
+        form = self.steps[reg - self.first][0]
+        return form.extents[: form.rank]
+
+    def kind(self, reg: int) -> str:
+        """What kind of entries a register has."""
+        return self.inputs[reg][1] if reg < self.first else self.steps[reg - self.first][0].kind
+
+    def step(self, reg: int) -> tuple[Template, list[int]] | None:
+        """What writes a register; None for an input."""
+        return None if reg < self.first else self.steps[reg - self.first]
+
+    def reg(self, number: Any) -> int:
+        """A register that there is."""
+        if type(number) is not int or not 0 <= number < self.first + len(self.steps):
+            raise Refused("a register that is not there")
+        return number
+
+    def _formed(self, form: Template, regs: list[Any]) -> Template:
+        """A step with its registers: they are earlier ones, of the right kinds and numbers of axes."""
+        left, kinds = iter(map(self.reg, regs)), list[str]()
+        for what, _, parts in form.operands:
+            if what == "use":
+                reg = next(left)
+                kinds.append(self.kind(reg))
+                if form.op != "reshape":
+                    self._fits(reg, parts)
+            else:
+                kinds.append("real" if what == "term" else "bool")
+        if form.poly is not None:
+            self._entries(form.poly)
+        if next(left, None) is not None:
+            raise Refused("a step with more registers than operands")
+        op, name, given = form.op, form.name, tuple(kinds)
+        if op in ("copy", "read_at", "reshape"):
+            right = given == (form.kind,) and name == ""
+        elif op == "call":
+            right = name in FUNCTIONS and given == REAL * len(FUNCTIONS[name].args) and form.kind == "real"
+        elif op == "pow":
+            right = name.lstrip("-").isdecimal() and len(name) < 5 and (given, form.kind) == (REAL, "real")
+        elif op == "fold":
+            right = name in t.KINDS and given in (REAL, REAL + BOOL) and form.kind == "real"
+        else:
+            right = FORMS.get((op, name)) == (given, form.kind)
+        if not right:
+            raise Refused(f"`{op} {name}` of {', '.join(given) or 'nothing'}")
+        return form
+
+    def _fits(self, reg: int, index: Sequence[Node]) -> None:
+        if len(index) != len(self.axes(reg)):
+            raise Refused("a register is read at too many or too few indices")
+        for p in index:
+            self._entries(p)
+
+    def _entries(self, p: Node) -> None:
+        """The integer registers that an index reads are there."""
+        for n in t.walk(p):
+            if n.tag == "entry":
+                source = self.reg(int(n.args[0][1:]))
+                if n.args[0] != f"%{source}" or self.kind(source) != "int" or len(n.args) - 1 != len(self.axes(source)):
+                    raise Refused("an index that reads what is no integer")
+
+    def value(self, shape: tuple[Node, ...], data: Any, reg: Any) -> Value:
+        """A tensor over its labels."""
+        what, padded, parts = operand(data, self._part, len(shape))
+        if what != "use":
+            return Value(shape, None, (), False, parts[0])
+        self._fits(self.reg(reg), parts)
+        return Value(shape, reg, parts, bool(padded), None)
+
+    # Buffers
+
+    def reads(self, reg: int) -> list[int]:
+        """The registers that a step reads, those inside of indices too."""
+        form, regs = self.steps[reg - self.first]
+        inner = [p for what, _, parts in form.operands if what == "use" for p in parts]
+        inner += [form.poly] if form.poly is not None else []
+        return [*regs, *(int(n.args[0][1:]) for p in inner for n in t.walk(p) if n.tag == "entry")]
+
+    def _scan(self, slots: Any, sizes: list[tuple[str, Node]], static: Any) -> None:
+        """By one pass over the steps: buffers fit, and what is read was not overwritten."""
+        count = self.first + len(self.steps)
+        if len(slots) != count or any(type(s) is not int or not 0 <= s < len(sizes) for s in slots):
+            raise Refused("a register has no buffer")
+        fixed = {self.reg(r) for r in static}
+        entries: dict[tuple[Node, ...], Node] = {}
+        root, holder = list(range(self.first)), dict[int, int]()
+        private = {slots[r] for r in fixed}
+        for reg in range(count):
+            axes, slot = self.axes(reg), slots[reg]
+            if axes not in entries:
+                entries[axes] = product(axes)
+            if sizes[slot] != (self.kind(reg), entries[axes]):
+                raise Refused(f"register {reg} does not fit its buffer")
+            if reg < self.first:
+                if slot in holder or reg in fixed:
+                    raise Refused(f"input {reg} shares its buffer, or is taken for a constant")
+                holder[slot] = reg
+                continue
+            form, reads = self.steps[reg - self.first][0], self.reads(reg)
+            if any(r >= reg for r in reads):
+                raise Refused(f"step {reg} reads what is not there yet")
+            if any(holder.get(slots[r]) != root[r] for r in reads):
+                raise Refused(f"step {reg} reads a register whose buffer holds another")
+            if form.op == "reshape":
+                root.append(root[reads[0]])
+                if slot != slots[reads[0]] or (reg in fixed) != (reads[0] in fixed):
+                    raise Refused(f"register {reg} is a view of another buffer")
+                continue
+            root.append(reg)
+            held = holder.get(slot)
+            if (held is not None and held < self.first) or (slot in private and reg not in fixed):
+                raise Refused(f"step {reg} overwrites an input or a constant")
+            if reg in fixed and (held is not None or any(r not in fixed for r in reads)):
+                raise Refused(f"step {reg} is run once, and shares its buffer or reads what changes")
+            if slot in (slots[r] for r in reads) and not self._in_place(reg, slot, slots):
+                raise Refused(f"step {reg} overwrites what it still reads")
+            holder[slot] = reg
+        self._ends = [(slot, holder.get(slot)) for slot in range(len(sizes))]
+        self._slots, self._root = slots, root
+
+    def alive(self, reg: int) -> bool:
+        """Whether a register is still there at the end."""
+        return dict(self._ends).get(self._slots[reg]) == self._root[reg]
+
+    def _in_place(self, reg: int, slot: int, slots: Any) -> bool:
+        """Whether the step reads this buffer only at the entry that it is writing, and may be run in place."""
+        form, regs = self.steps[reg - self.first]
+        if form.op not in IN_PLACE or (form.op == "pow" and form.name not in ("2", "-1")):
+            return False
+        bare = tuple(t.sym(f"${k}") for k in range(form.rank))
+        mine, left = 0, iter(regs)
+        for position, (what, padded, parts) in enumerate(form.operands):
+            source = next(left) if what == "use" else None
+            if source is None or slots[source] != slot:
+                continue
+            mine += 1
+            if (
+                padded
+                or parts != bare
+                or self.axes(source) != self.axes(reg)
+                or (form.op == "select" and position != 1)
+            ):
+                return False
+        return mine == len([r for r in self.reads(reg) if slots[r] == slot])

@@ -1,0 +1,599 @@
+"""PLAN: a graph's plans compute its operators' rules, node by node, and no buffer is overwritten while live. [trusted]
+
+Evidence says in which register of a plan each value, tangent, contribution and gradient of the graph stands. At each
+node what leads from the arguments' registers to the node's own is written out as a term, by the meaning of the steps
+(compiler/kernels.py), and held against the operator's rule at the node's sizes, with the arguments' registers left
+uninterpreted. A register is read at one position, its place in row-major order, so axes may be grouped as one likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
+from typing import Any
+
+from . import normal as forms
+from . import terms as t
+from .buffers import Layout, Template, Value, template
+from .calculus import domain
+from .graphs import Graph, Step
+from .normal import Normal
+from .operators import Op
+from .reading import exactly
+from .terms import ONE, TRUE, ZERO, Node, Refused
+
+FIELDS = ("inputs", "outputs", "produces", "sizes", "slots", "static", "steps")
+MAPS: dict[str, Callable[..., Node]] = {
+    "add": t.add,
+    "sub": lambda a, b: t.add(a, t.neg(b)),
+    "mul": t.mul,
+    "div": lambda a, b: t.mul(a, power(b, -1)),
+    "neg": t.neg,
+}
+LOGIC: dict[str, Callable[..., Node]] = {"and": t.both, "or": t.either, "not": t.negate}
+Index = tuple[Node, ...]
+
+
+class Differs(Refused):
+    """What a plan computes is not what the rule `key` of an operator says, or it is not seen."""
+
+    def __init__(self, text: str, key: str) -> None:
+        super().__init__(text)
+        self.key = key
+
+
+def label(k: int) -> Node:
+    """The index along axis k."""
+    return t.sym(f"${k}")
+
+
+def flat(index: Sequence[Node], axes: Sequence[Node]) -> Node:
+    """A position in row-major order."""
+    out = t.const(0)
+    for p, extent in zip(index, axes, strict=True):
+        out = t.plus(t.times(out, extent), p)
+    return out
+
+
+def power(base: Node, exponent: int) -> Node:
+    """(b^m)^k is b^(m k), for the total functions too."""
+    return t.power(base.args[0], base.args[1] * exponent) if base.tag == "pow" else t.power(base, exponent)
+
+
+def inside(p: Node, extent: Node) -> Node:
+    """0 <= p < extent."""
+    return t.both(t.ge(p), t.ge(t.minus(t.minus(extent, p), t.const(1))))
+
+
+class Meaning:
+    """What registers of a plan hold, down to those that are left uninterpreted."""
+
+    def __init__(self, layout: Layout, cuts: frozenset[int]) -> None:
+        self.layout, self.cuts, self.made = layout, cuts, 0
+
+    def is_cut(self, reg: int) -> bool:
+        """Whether a register is left uninterpreted."""
+        return reg in self.cuts or self.layout.step(reg) is None
+
+    def fresh(self) -> str:
+        """A name that nothing else has: no dim is called so."""
+        self.made += 1
+        return f"~{self.made}"
+
+    def value(self, value: Value, index: Index) -> Node:
+        """A tensor's entry."""
+        if value.reg is None:
+            return value.term or ZERO
+        names = {f"${k}": p for k, p in enumerate(index)}
+        found = tuple(self.poly(p, names) for p in value.at)
+        return self.read(value.reg, found, value.padded, dict(zip(index, value.shape, strict=True)))
+
+    def read(self, reg: int, index: Index, padded: bool, ranges: Mapping[Node, Node]) -> Node:
+        """A register's entry; 0 outside of it where `padded`."""
+        entry, axes = self.register(reg, index), self.layout.axes(reg)
+        if not padded:
+            return entry
+        bounds = [inside(p, e) for p, e in zip(index, axes, strict=True) if ranges.get(p) is not e]
+        kind = self.layout.kind(reg)
+        if kind == "int":
+            raise Refused("an integer register is padded")
+        return t.both(*bounds, entry) if kind == "bool" else t.select(t.both(*bounds), entry, ZERO)
+
+    def poly(self, p: Node, names: Mapping[str, Node]) -> Node:
+        """An integer expression with labels replaced, and entries of registers by what they hold."""
+        return self._entered(t.substitute(p, names))
+
+    def _entered(self, node: Node) -> Node:
+        if node.tag == "entry":
+            tensor, *index = node.args
+            if self.layout.kind(int(tensor[1:])) != "int":
+                raise Refused("an index that is no integer")
+            return self.register(int(tensor[1:]), tuple(map(self._entered, index)))
+        return t.rebuild(node, self._entered)
+
+    def register(self, reg: int, index: Index) -> Node:
+        """A register's entry: a term, a condition or a polynomial."""
+        axes, kind = self.layout.axes(reg), self.layout.kind(reg)
+        if len(index) != len(axes):
+            raise Refused("a register is read at too many or too few indices")
+        step = self.layout.step(reg)
+        if step is None or self.is_cut(reg):
+            return self.opaque(f"r{reg}", kind, flat(index, axes))
+        form, regs = step
+        if form.op == "reshape" and self.is_cut(regs[0]):
+            return self.opaque(f"r{regs[0]}", kind, flat(index, axes))
+        if form.op == "reshape":
+            return self.register(regs[0], self.regrouped(index, axes, self.layout.axes(regs[0])))
+        bound = {f"${k}": self.fresh() for k in range(form.rank, len(form.extents))}
+        names = {f"${k}": p for k, p in enumerate(index)} | {k: t.sym(v) for k, v in bound.items()}
+        ranges = {p: form.extents[int(k[1:])] for k, p in names.items()}
+        args, left = [], iter(regs)
+        for what, padded, parts in form.operands:
+            if what == "use":
+                source, found = next(left), tuple(self.poly(p, names) for p in parts)
+                if form.op == "read_at" and not self.is_cut(source):
+                    raise Refused("what is computed on the way is read at any place")
+                args.append(self.read(source, found, padded, ranges))
+            else:
+                args.append(parts[0])
+        p = t.const(0) if form.poly is None else self.poly(form.poly, names)
+        pairs = [(v, form.extents[int(k[1:])]) for k, v in bound.items()]
+        return self._step(form, args, p, pairs, names, regs)
+
+    @staticmethod
+    def opaque(name: str, kind: str, position: Node) -> Node:
+        """An entry of a tensor of which nothing is known."""
+        if kind == "int":
+            return t.atom(t.make("entry", name, position))
+        return t.make("bool" if kind == "bool" else "read", name, position)
+
+    @staticmethod
+    def regrouped(index: Index, axes: Sequence[Node], other: Sequence[Node]) -> Index:
+        """The same position under axes that are groups of these."""
+        found: list[Node] = []
+        k = 0
+        for extent in other:
+            start, count = k, t.const(1)
+            while k < len(axes) and (count is not extent or axes[k] is t.const(1)):
+                count, k = t.times(count, axes[k]), k + 1
+            if count is not extent:
+                raise Refused("a reshape that splits an axis is not seen through")
+            found.append(flat(index[start:k], axes[start:k]))
+        if any(axis is not t.const(1) for axis in axes[k:]):
+            raise Refused("a reshape to another number of entries")
+        return tuple(found)
+
+    def _step(
+        self, form: Template, args: list[Node], p: Node, bound: list[tuple[str, Node]], names: Any, regs: Any
+    ) -> Node:
+        op, name = form.op, form.name
+        if op in ("copy", "read_at"):
+            return args[0]
+        if op == "map":
+            return MAPS[name](*args)
+        if op == "pow":
+            return power(args[0], int(name))
+        if op == "call":
+            return t.make("call", name, *args)
+        if op == "select":
+            return t.make("select", *args)
+        if op == "compare":
+            return t.make({"<": "lt", "<=": "le", "==": "same"}[name], *args)
+        if op == "logic":
+            return LOGIC[name](*args)
+        if op == "ints":
+            return p
+        if op == "intcmp":
+            return t.ge(p) if name == ">=" else t.eq(p)
+        if op == "as_real":
+            return t.size(args[0])
+        if op == "fold":
+            return nested(name, bound, args[1] if len(args) > 1 else TRUE, args[0])
+        if op == "contract":
+            return nested("sum", bound, TRUE, t.mul(*args))
+        if op == "add_at":
+            return nested("sum", bound, t.eq(t.minus(p, names[f"${form.axis}"])), args[0])
+        if op == "order":
+            var, place = self.fresh(), names[f"${form.axis}"]
+            moved = {**names, f"${form.axis}": t.sym(var)}
+            index = tuple(self.poly(q, moved) for q in form.operands[0][2])
+            other = self.read(regs[0], index, form.operands[0][1], {})
+            before = t.make("lt", *((other, args[0]) if name == "<" else (args[0], other)))
+            tie = t.both(t.make("same", other, args[0]), t.ge(t.minus(t.minus(place, t.sym(var)), t.const(1))))
+            guard = t.both(t.negate(t.eq(t.minus(t.sym(var), place))), t.either(before, tie))
+            return t.reduce("sum", var, form.extents[form.axis or 0], guard, ONE)
+        raise Refused(f"a step `{op}` is not replayed")
+
+
+def nested(kind: str, bound: Sequence[tuple[str, Node]], guard: Node, body: Node) -> Node:
+    """Binders from the outermost in; a guard stands at the innermost."""
+    if not bound and kind in ("max", "min") and guard is not TRUE:
+        raise Refused("the maximum of one entry under a condition")
+    if not bound:
+        return t.select(guard, body, ZERO if kind == "sum" else ONE)
+    if len(bound) > 1 and kind in ("max", "min") and guard is not TRUE:
+        raise Refused("a maximum over several indices under a condition")
+    for var, extent in reversed(bound):
+        body, guard = t.reduce(kind, var, extent, guard, body), TRUE
+    return body
+
+
+class Formula:
+    """An operator's rule at a node: sizes put in, tensors read where the plan holds them.
+
+    `split` runs over the axes of a pack one by one; a pack's index stands for those of its axes either way.
+    """
+
+    def __init__(self, meaning: Meaning, op: Op, step: Step, values: Mapping[str, Value | None], split: bool) -> None:
+        self.meaning, self.op, self.step, self.values, self.split = meaning, op, step, values, split
+        self.wide: dict[Node, Index] = {}  # the position in a pack -> the indices of its axes
+        self.axes = {a.name: a for a in (*step.params, step.output)}
+        self.axes |= {"d" + a.name: a for a in step.params} | {"g": step.output}
+
+    def at(self, key: str, shape: Sequence[Node]) -> Node:
+        """The rule's entry at the labels of a tensor of this shape."""
+        rule = self.op.computed[key]
+        body, table = rule.result.body, {f.target: (f.indices, f.body) for f in rule.lets}
+        for _ in table:
+            body = t.inline(body, table)
+        target = self.axes[key] if key not in ("", "y") else self.step.output
+        env, k = dict(self.step.env), 0
+        for index, (_, pack, _) in zip(rule.result.indices, target.axes, strict=True):
+            parts = self.step.sizes[pack] if pack is not None else (shape[k],)
+            env[index] = self.widened(tuple(map(label, range(k, k + len(parts)))), parts)
+            k += len(parts)
+        return self.node(body, env)
+
+    def widened(self, indices: Index, extents: Sequence[Node]) -> Node:
+        """The position in a pack whose axes have these indices."""
+        position = flat(indices, extents)
+        if len(indices) != 1:
+            self.wide[position] = indices
+        return position
+
+    def node(self, node: Node, env: Mapping[str, Node]) -> Node:
+        """A part of the rule, with what its names stand for."""
+        if node.tag == "sym":
+            return env[node.args[0]]
+        if node.tag in ("read", "bool", "entry"):
+            return self.tensor(node.tag, node.args[0], [self.node(p, env) for p in node.args[1:]])
+        if node.tag == "reduce":
+            return self.reduced(node.args, env)
+        return t.rebuild(node, lambda inner: self.node(inner, env))
+
+    def reduced(self, args: Sequence[Any], env: Mapping[str, Node]) -> Node:
+        """A binder; one over a pack is one over each of its axes."""
+        kind, var, extent, guard, body = args
+        pack = next((n for n in extent.free if extent is t.sym(n) and n in self.packs), None)
+        parts = self.step.sizes[pack] if pack is not None and self.split else (self.node(extent, env),)
+        names = [self.meaning.fresh() for _ in parts]
+        inner = {**env, var: self.widened(tuple(map(t.sym, names)), parts)}
+        bound = list(zip(names, parts, strict=True))
+        return nested(kind, bound, self.node(guard, inner), self.node(body, inner))
+
+    @property
+    def packs(self) -> set[str]:
+        """The packs of the signature."""
+        return {pack for a in self.axes.values() for _, pack, _ in a.axes if pack is not None}
+
+    def tensor(self, tag: str, name: str, index: list[Node]) -> Node:
+        """An entry of an argument, of the result, of a tangent or of the cotangent."""
+        if name in self.step.reals and not index:
+            return t.num(self.step.reals[name])
+        axes, value = self.axes[name].axes, self.values[name]
+        extents = [t.substitute(e, self.step.env) for e, _, _ in axes]
+        if len(index) != len(axes):
+            raise Refused(f"{name} is read at too many or too few indices")
+        cut = value is not None and value.reg is not None and self.meaning.is_cut(value.reg)
+        if value is None or (cut and self.is_whole(value)):
+            own = f"no {name}" if value is None else f"r{value.reg}"
+            kind = {"read": "real", "bool": "bool", "entry": "int"}[tag]
+            return self.meaning.opaque(own, kind, flat(index, extents))
+        wide: list[Node] = []
+        for p, (_, pack, _) in zip(index, axes, strict=True):
+            if pack is None or len(self.step.sizes[pack]) == 1:
+                wide.append(p)
+            elif p in self.wide:
+                wide += self.wide[p]
+            elif self.step.sizes[pack]:
+                raise Refused(f"the axes of {pack} are not told apart where {name} is read")
+        found = self.meaning.value(value, tuple(wide))
+        if t.SORTS[found.tag] != {"read": "t", "bool": "c", "entry": "p"}[tag]:
+            raise Refused(f"{name} is read as what it is not")
+        return found
+
+    def is_whole(self, value: Value) -> bool:
+        """Whether a tensor is a register, entry by entry in row-major order."""
+        if value.reg is None or value.padded:
+            return False
+        axes = self.meaning.layout.axes(value.reg)
+        return len(value.at) == len(axes) and flat(value.at, axes) is flat(
+            tuple(map(label, range(len(value.shape)))), value.shape
+        )
+
+
+def canonical(node: Node, depth: int = 0, done: dict[tuple[Node, int], Node] | None = None) -> Node:
+    """The node with bound indices named by their depth and the parts of sums, products, `and` and `or` in order."""
+    done = {} if done is None else done
+    if (node, depth) in done:
+        return done[node, depth]
+    if node.tag == "reduce":
+        kind, var, extent, guard, body = node.args
+        away = {var: t.sym(f"@{depth}")}
+        parts = (canonical(t.substitute(n, away), depth + 1, done) for n in (guard, body))
+        found = t.reduce(kind, f"@{depth}", canonical(extent, depth, done), *parts)
+    else:
+        found = t.rebuild(node, lambda inner: canonical(inner, depth, done))
+        if found.tag in ("add", "mul"):
+            numbers = [n.args[0] for n in found.args if n.tag == "num"]
+            rest = sorted((n for n in found.args if n.tag != "num"), key=lambda n: n.key)
+            whole = sum(numbers) if found.tag == "add" else prod(numbers)
+            found = (t.add if found.tag == "add" else t.mul)(t.num(whole), *rest)
+        elif found.tag in ("and", "or"):
+            found = t.make(found.tag, *sorted(found.args, key=lambda n: n.key))
+    done[node, depth] = found
+    return found
+
+
+class Outermost(Normal):
+    """Normal forms in which an equation between two bound indices puts the outermost in terms of the other."""
+
+    def _plain(self, text: str) -> str:
+        return text.rjust(9) if text.startswith("~") else ""
+
+
+Bound = tuple[tuple[str, Node], ...]
+Path = frozenset[Node]
+
+
+def needs(node: Node, normal: Normal, path: Path = frozenset(), bound: Bound = ()) -> Iterator[tuple[Node, Path]]:
+    """What must be defined, and under which conditions: a binder asks nothing of its inside where it is empty."""
+    tag, args = node.tag, node.args
+    partial = tag in ("div", "mod") or (tag == "pow" and args[1] < 0) or (tag == "reduce" and args[0] in ("max", "min"))
+    if partial or (tag == "call" and domain(args[0], args[1:]) is not TRUE):
+        free = node.free.union(*(c.free for c in path))
+        yield node, path | {t.ge(t.minus(extent, t.plus(t.sym(v), t.const(1)))) for v, extent in bound if v in free}
+    if tag == "select":
+        yield from needs(args[0], normal, path, bound)
+        yield from needs(args[1], normal, path | {args[0]}, bound)
+        yield from needs(args[2], normal, path | {t.negate(args[0])}, bound)
+    elif tag == "reduce":
+        _, var, extent, guard, body = args
+        less, inner = t.plus(extent, t.const(-1)), (*bound, (var, extent))
+        filled = path if normal.surely(less) else path | {t.ge(less)}
+        yield from needs(extent, normal, path, bound)
+        yield from needs(guard, normal, filled, inner)
+        yield from needs(body, normal, filled if guard is TRUE else filled | {guard}, inner)
+    else:
+        for part in [a for _, atoms in args for a in atoms] if tag == "poly" else args:
+            if isinstance(part, Node):
+                yield from needs(part, normal, path, bound)
+
+
+class Check:
+    """One plan of a graph, as it is walked: where each value and cotangent stands, by the evidence."""
+
+    def __init__(self, graph: Graph, ops: Mapping[str, Op], mode: str, data: Any, forms: Sequence[Template]) -> None:
+        self.graph, self.ops, self.mode = graph, ops, mode
+        exactly(data, FIELDS, "a plan")
+        self.fixed = graph.fixed()
+        self.layout = Layout(data, forms, graph.poly, graph.part, self.inputs())
+        self.outputs = [self._output(v) for v in data["outputs"]]
+        self.produces = [(what, t.integer(id_)) for what, id_ in data["produces"]]
+        self.shapes = [self.shape(s.type.shape) for s in graph.steps]
+        self.steps = [self._settled(s) for s in graph.steps]
+        self.seen: dict[Any, None] = {}
+
+    def shape(self, extents: Sequence[Node]) -> tuple[Node, ...]:
+        """Extents with the fixed dims put in."""
+        return tuple(t.substitute(e, self.fixed) for e in extents)
+
+    def _settled(self, step: Step) -> Step:
+        sizes = {n: self.shape(e) for n, e in step.sizes.items()}
+        env = {n: t.substitute(p, self.fixed) for n, p in step.env.items()}
+        return step._replace(sizes=sizes, env=env)
+
+    def inputs(self) -> list[tuple[str, str, tuple[Node, ...]]]:
+        """The inputs that the mode needs: Γ, Δ, then tangents or cotangents."""
+        graph, data = self.graph, self.graph.data
+        leaves = [(node[0], self.shape(s.type.shape)) for node, s in zip(data["nodes"], graph.steps, strict=True)]
+        leaves = leaves[: graph.leaves]
+        found = [(n, "real", shape) for n, shape in leaves]
+        found += [(n, type_.kind, self.shape(type_.shape)) for n, type_ in graph.delta.items()]
+        if self.mode == "jvp":
+            found += [(f"d {n}", "real", shape) for n, shape in leaves]
+        if self.mode == "vjp":
+            shapes = [self.shape(graph.steps[id_].type.shape) for id_ in graph.outputs]
+            found += [(f"g {k}", "real", shape) for k, shape in enumerate(shapes)]
+        return found
+
+    def given(self, name: str) -> Value:
+        """An input's value."""
+        names = [n for n, _, _ in self.layout.inputs]
+        return self.whole(names.index(name))
+
+    def whole(self, reg: int) -> Value:
+        """A register as a tensor."""
+        axes = self.layout.axes(reg)
+        return Value(axes, reg, tuple(map(label, range(len(axes)))), False, None)
+
+    def _output(self, data: Any) -> Value:
+        kind, places, operand, reg = data
+        shape = tuple(self.graph.poly(p) for p in places)
+        value = self.layout.value(shape, operand, reg)
+        if kind != self.kind(value) or (value.reg is not None and not self.layout.alive(value.reg)):
+            raise Refused("an output of another kind, or of a register that was overwritten")
+        return value
+
+    def kind(self, value: Value) -> str:
+        """What kind of tensor it is."""
+        if value.reg is not None:
+            return self.layout.kind(value.reg)
+        return "real" if value.term is not None and t.SORTS[value.term.tag] == "t" else "bool"
+
+    def told(self, data: Any, id_: int) -> Value | None:
+        """What the evidence says of a tensor of a node's shape and kind: a register, an operand, or nothing."""
+        if data is None:
+            return None
+        if type(data) is int:
+            value = self.whole(self.layout.reg(data))
+        else:
+            operand, reg = data
+            value = self.layout.value(self.shapes[id_], operand, reg)
+        if value.shape != self.shapes[id_] or self.kind(value) != self.graph.steps[id_].type.kind:
+            raise Refused(f"what stands for node {id_} is of another shape or kind")
+        return value
+
+    # One node's rule
+
+    def rule(self, id_: int, key: str, values: Mapping[str, Value | None], found: Value | None, hints: Any) -> None:
+        """What is found is what a rule of node `id_` makes of the values; nothing is claimed of what is not there."""
+        if found is None:
+            return
+        step = self.steps[id_]
+        hint = hints.get(f"{step.op} {key}".rstrip(), 0)
+        cuts = frozenset(
+            v.reg for n, v in values.items() if v is not None and v.reg is not None and (n != "y" or hint % 4 < 2)
+        )
+        meaning = Meaning(self.layout, cuts)
+        got = meaning.value(found, tuple(map(label, range(len(found.shape)))))
+        wanted = Formula(meaning, self.ops[step.op], step, values, hint % 2 == 1).at(key, found.shape)
+        self.same(got, wanted, found.shape, f"{step.op} {key}".rstrip(), f"node {id_}", hint)
+
+    def same(self, got: Node, wanted: Node, shape: Sequence[Node], key: str, what: str, hint: int = 0) -> None:
+        """Two entries at the labels of a tensor are equal, and the first is defined wherever the second is."""
+        if got.tag == "poly" or wanted.tag == "poly":
+            got, wanted = (t.size(n) if n.tag == "poly" else n for n in (got, wanted))
+        got, wanted = canonical(got), canonical(wanted)
+        if got is wanted:
+            return
+        if t.SORTS[got.tag] == "c":
+            got, wanted = (t.select(n, ONE, ZERO) for n in (got, wanted))
+        ranges = {f"${k}": extent for k, extent in enumerate(shape)}
+        lower = {n: low for n, (low, value) in self.graph.dims.items() if value is None}
+        normal = (Outermost if hint >= 4 else Normal)(lower, ranges)
+        apart = normal.canonical(forms.plus(normal.form(wanted), forms.scaled(normal.form(got), -1)))
+        given = list(needs(wanted, normal))
+        if apart or not all(any(n is m and q <= p for m, q in given) for n, p in needs(got, normal)):
+            raise Differs(f"{what} is computed as something else ({key} in the {self.mode} plan)", key)
+
+    def values(self, rows: Any, hints: Any) -> list[Value | None]:
+        """Every node's value, in order."""
+        out: list[Value | None] = [self.whole(k) for k in range(self.graph.leaves)]
+        for id_, data in zip(range(self.graph.leaves, len(self.steps)), rows, strict=True):
+            out.append(self.told(data, id_))
+            self.rule(id_, "", self.arguments(id_, out), out[id_], hints)
+        return out
+
+    def arguments(self, id_: int, values: Sequence[Value | None]) -> dict[str, Value | None]:
+        """The arguments of a node, by the operator's names for them."""
+        step = self.steps[id_]
+        return {
+            p.name: self.given(a) if isinstance(a, str) else values[a]
+            for p, a in zip(step.params, step.args, strict=True)
+        }
+
+    def zero(self, id_: int) -> Value:
+        """The tensor of zeros of a node's shape."""
+        return Value(self.shapes[id_], None, (), False, ZERO)
+
+    def tangents(self, values: Sequence[Value | None], rows: Any, hints: Any) -> list[Value | None]:
+        """Every node's tangent, in order."""
+        out: list[Value | None] = [self.given(f"d {node[0]}") for node in self.graph.data["nodes"][: self.graph.leaves]]
+        for id_, data in zip(range(self.graph.leaves, len(self.steps)), rows, strict=True):
+            step = self.steps[id_]
+            if not any(p.moving for p in step.params):
+                out.append(self.zero(id_) if self.graph.steps[id_].type.kind == "real" else None)
+                continue
+            given = {**self.arguments(id_, values), "y": values[id_]}
+            for p, arg in zip(step.params, step.args, strict=True):
+                if p.moving:
+                    still = self.given(arg).shape if isinstance(arg, str) else ()
+                    given["d" + p.name] = Value(still, None, (), False, ZERO) if isinstance(arg, str) else out[arg]
+            out.append(self.told(data, id_))
+            self.rule(id_, "y", given, out[id_], hints)
+        return out
+
+    def backward(self, values: Sequence[Value | None], rows: Any, hints: Any) -> dict[int, Value | None]:
+        """The gradients of the leaves: full backpropagation, contributions added from the last node to the first."""
+        grads: dict[int, Value | None] = {}
+        told = iter(rows)
+        if self.mode == "value_and_grad":
+            (out,) = self.graph.outputs
+            grads[out] = Value((), None, (), False, ONE)
+        else:
+            for k, out in enumerate(self.graph.outputs):
+                if self.graph.steps[out].type.kind == "real":
+                    self.gather(grads, out, self.given(f"g {k}"), told)
+        for id_ in range(len(self.steps) - 1, self.graph.leaves - 1, -1):
+            step, cotangent = self.steps[id_], grads.get(id_)
+            if id_ not in grads or (cotangent is not None and cotangent.term is ZERO):
+                continue
+            given = {**self.arguments(id_, values), "y": values[id_], "g": cotangent}
+            for p, arg in zip(step.params, step.args, strict=True):
+                if p.moving and isinstance(arg, int):
+                    found = self.told(next(told), arg)
+                    self.rule(id_, p.name, given, found, hints)
+                    self.gather(grads, arg, found, told)
+        if next(told, None) is not None:
+            raise Refused("the evidence holds more than the backward pass")
+        return {k: grads.get(k, self.zero(k)) for k in range(self.graph.leaves)}
+
+    def gather(self, grads: dict[int, Value | None], id_: int, more: Value | None, told: Iterator[Any]) -> None:
+        """Add a contribution to a gradient: one addition, in this order."""
+        if id_ not in grads:
+            grads[id_] = more
+            return
+        before, total = grads[id_], self.told(next(told), id_)
+        grads[id_] = total
+        if total is None:
+            return
+        if before is None or more is None:
+            raise Refused("a sum of what is not computed")
+        meaning = Meaning(self.layout, frozenset(v.reg for v in (before, more) if v.reg is not None))
+        here = tuple(map(label, range(len(total.shape))))
+        sides = [meaning.value(v, here) for v in (before, more)]
+        self.same(meaning.value(total, here), t.add(*sides), total.shape, "", f"the gradient of node {id_}")
+
+    def proved(self, evidence: Any, hints: Any) -> None:
+        """The plan's outputs are the graph's values, tangents and gradients."""
+        exactly(evidence, ("back", "moves", "values"), f"the evidence of the {self.mode} plan")
+        values = self.values(evidence["values"], hints)
+        tables: dict[str, Any] = {"value": values}
+        if self.mode == "jvp":
+            tables["tangent"] = self.tangents(values, evidence["moves"], hints)
+        elif self.mode != "forward":
+            tables["grad"] = self.backward(values, evidence["back"], hints)
+        wanted = [("value", id_) for id_ in self.graph.outputs]
+        wanted += [("tangent", id_) for id_ in self.graph.outputs] if self.mode == "jvp" else []
+        wanted += [("grad", k) for k in range(self.graph.leaves)] if "grad" in tables else []
+        if self.produces != wanted or len(self.outputs) != len(wanted):
+            raise Refused(f"the {self.mode} plan does not produce what it should")
+        for (what, id_), found in zip(self.produces, self.outputs, strict=True):
+            value = tables[what][id_]
+            if value is None or found.shape != self.shapes[id_]:
+                raise Refused(f"the {what} of node {id_} is not computed")
+            here = tuple(map(label, range(len(found.shape))))
+            meaning = Meaning(self.layout, frozenset(() if value.reg is None else (value.reg,)))
+            self.same(
+                meaning.value(found, here), meaning.value(value, here), found.shape, "", f"the {what} of node {id_}"
+            )
+
+
+def modes(graph: Graph) -> tuple[str, ...]:
+    """The modes in which a graph is planned."""
+    types = [graph.steps[id_].type for id_ in graph.outputs]
+    scalar = len(types) == 1 and types[0].kind == "real" and not types[0].shape
+    return ("forward", "jvp", "value_and_grad", "vjp") if scalar else ("forward", "jvp", "vjp")
+
+
+def check(graph: Graph, ops: Callable[[str], Op], evidence: Any) -> None:
+    """PLAN of a graph."""
+    exactly(evidence, ("by", "hints", "plans"), "the evidence")
+    plans, wanted = graph.data["plans"], modes(graph)
+    if tuple(sorted(plans)) != wanted or tuple(sorted(evidence["plans"])) != wanted:
+        raise Refused(f"there should be plans for {', '.join(wanted)}")
+    forms = [template(row, graph.poly, graph.part) for row in graph.data["templates"]]
+    known = {step.op: ops(step.op) for step in graph.steps[graph.leaves :]}
+    for mode in wanted:
+        Check(graph, known, mode, plans[mode], forms).proved(evidence["plans"][mode], evidence["hints"])
