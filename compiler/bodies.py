@@ -49,6 +49,9 @@ from gradproof.grammar.syntax import (
 Step: TypeAlias = Generator[Any, Any, Any]
 
 
+GENERIC = {"real": "f64", "int": "i64"}  # element types that a call decides, and what they are without one
+
+
 @dataclass(slots=True)
 class Unit:
     """What the names of one file mean: its dims, its operators, its graphs, and those of the files it uses."""
@@ -72,6 +75,7 @@ class Frame:
     spans: dict[str, Span] = field(default_factory=dict)
     inputs: frozenset[str] = frozenset()
     used: set[str] = field(default_factory=set)
+    kinds: Mapping[str, str] = field(default_factory=lambda: dict(GENERIC))
 
 
 def lower_graph(definition: GraphDef, unit: Unit, warn: Callable[[Diagnostic], None]) -> Graph:
@@ -142,9 +146,10 @@ class Lowering:
     # Types and dims.
 
     def declared_type(self, decl: TypeDecl, frame: Frame) -> TensorType:
-        if decl.dtype not in DTYPES:
-            raise unknown(decl.dtype, DTYPES, decl.span, "element type")
-        return TensorType(decl.dtype, tuple(self.extent(item, frame) for item in decl.shape))
+        dtype = frame.kinds.get(decl.dtype, decl.dtype)
+        if dtype not in DTYPES:
+            raise unknown(decl.dtype, (*DTYPES, *frame.kinds), decl.span, "element type")
+        return TensorType(dtype, tuple(self.extent(item, frame) for item in decl.shape))
 
     def extent(self, expr: Expr, frame: Frame) -> Poly:
         """A size in a type: an integer expression in dims."""

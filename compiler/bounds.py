@@ -17,7 +17,7 @@ from gradproof.compiler.draft import Draft, Operand, Value
 from gradproof.compiler.formulas import constant
 from gradproof.compiler.graph import Bound, Env, Ref, Seeded, TensorType
 from gradproof.grammar.source import Diagnostic, Span
-from gradproof.grammar.syntax import Apply, Compare, Expr, Logic, Negation
+from gradproof.grammar.syntax import Apply, Compare, Expr, GraphDef, Logic, Negation
 
 if TYPE_CHECKING:
     from gradproof.compiler.bodies import Frame, Lowering, Unit
@@ -184,12 +184,15 @@ def pass_arguments(
         raise Diagnostic("E-ARITY", message, expr.span, f"its inputs: {', '.join(names)}")
     formal = {name: Poly.sym(name) if dim.value is None else dim.value for name, dim in unit.dims.items()}
     inner.renamed = formal
+    order = [decl.name for decl in definition.inputs if decl.name in given]
+    passed = {name: lift(draft, given[name], expr.span) for name in order}
+    inner.kinds = kinds_of_call(definition, passed, inner.kinds)
     types = {decl.name: lowering.declared_type(decl.type, inner) for decl in definition.inputs}
     values: dict[str, Value] = {}
     for decl in definition.inputs:
         if decl.name not in given:
             continue
-        value = lift(draft, given[decl.name], expr.span)
+        value = passed[decl.name]
         type_ = types[decl.name]
         if value.type.dtype != type_.dtype or len(value.type.shape) != len(type_.shape):
             message = f"`{decl.name}` of `{expr.fn}` is {type_} and is given {value.type}"
@@ -209,6 +212,16 @@ def pass_arguments(
             source = seeded(decl.source, type_) if decl.source is not None else None
             inner.values[decl.name] = draft.environment(f"{inner.prefix}{decl.name}", type_, decl.span, source)
     inner.inputs = frozenset(inner.values)
+
+
+def kinds_of_call(definition: GraphDef, given: Mapping[str, Value], kinds: Mapping[str, str]) -> dict[str, str]:
+    """What `real` and `int` are in a called graph: the element types of the first arguments for them."""
+    found: dict[str, str] = {}
+    for decl in definition.inputs:
+        value = given.get(decl.name)
+        if decl.type.dtype in kinds and value is not None and value.type.kind == decl.type.dtype:
+            found.setdefault(decl.type.dtype, value.type.dtype)
+    return {**kinds, **found}
 
 
 def sizes_of_call(

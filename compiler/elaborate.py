@@ -1,6 +1,7 @@
 """From a text, or a file and the files it uses, to a module: operators and graphs with every name resolved.
 
-`use` stays inside the folder of the first file: no absolute paths, no way out through `..` or a link, no circles.
+`use` stays inside the folder of the first file: no absolute paths, no way out through `..` or a link, no circles. What
+begins with `std/` is a file that comes with gradproof (grammar/std), and goes by this name everywhere.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from gradproof.grammar.source import Diagnostic, Source
 from gradproof.grammar.syntax import DimDecl, Expr, File, GraphDef, Infix, Use
 
 
+STANDARD = "std/"
+
+
 @dataclass(frozen=True, slots=True)
 class Module:
     """A file's own operators (by unique name) and graphs, what is odd in it, and the sources it was read from.
@@ -34,6 +38,11 @@ class Module:
     warnings: tuple[Diagnostic, ...]
     sources: tuple[Source, ...]
     used: tuple[tuple[str, str], ...] = ()
+
+
+def is_standard(path: str) -> bool:
+    """Whether a source's path is that of a file that comes with gradproof: those of other used files are absolute."""
+    return path.startswith(STANDARD)
 
 
 def load_path(path: Path | str) -> Module:
@@ -121,6 +130,8 @@ class _Loader:
         return _Exports(unit, {**ops, **mine}, (*infix, *own_infix)), own
 
     def use(self, item: Use, path: Path | None) -> _Exports:
+        if is_standard(item.path):
+            return self.use_standard(item)
         target = self.resolve(item, path)
         if target in self.open:
             files = [p.name for p in (*self.open[self.open.index(target) :], target)]
@@ -139,6 +150,21 @@ class _Loader:
             self.read[target], _ = self.unit(parse(source), source, target, lambda _: None)
             self.open.pop()
         return self.read[target]
+
+    def use_standard(self, item: Use) -> _Exports:
+        """What a file of the library exports."""
+        from gradproof.grammar import parse as parser
+
+        folder = Path(parser.__file__).parent / STANDARD
+        files = {f"{STANDARD}{path.name}": path for path in sorted(folder.glob("*.gproof"))}
+        if item.path not in files:
+            advice = f"there are {', '.join(files)}; a file of your own goes into a folder of another name"
+            raise Diagnostic("E-USE", f"gradproof comes with no {item.path}", item.span, advice)
+        name = Path(item.path)
+        if name not in self.read:
+            source = Source(item.path, files[item.path].read_text(encoding="utf-8"))
+            self.read[name], _ = self.unit(parser.parse(source), source, None, lambda _: None)
+        return self.read[name]
 
     def resolve(self, item: Use, path: Path | None) -> Path:
         """The file that a `use` names: inside the root folder, links followed."""

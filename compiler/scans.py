@@ -132,7 +132,7 @@ def _only_states(definition: GraphDef, inputs: dict[str, InputDecl], found: dict
 
 def _moving(decl: InputDecl) -> bool:
     """Whether the body is differentiated with respect to this input."""
-    return decl.type.dtype[0] == "f" and not decl.const and decl.source is None
+    return decl.type.dtype in ("f32", "f64", "real") and not decl.const and decl.source is None
 
 
 def _true(options: dict[str, Operand], expr: Apply) -> bool:
@@ -149,6 +149,7 @@ def _sizes(
     draft, span = lowering.draft, expr.span
     length = _length(draft, expr, given)
     probe = bounds_frame(definition, unit, {n: d.value or Poly.sym(n) for n, d in unit.dims.items()}, frame)
+    probe.kinds = bounds.kinds_of_call(definition, given.values, probe.kinds)
     types = {decl.name: lowering.declared_type(decl.type, probe) for decl in definition.inputs}
     shapes: dict[str, tuple[Poly, ...]] = {}
     for name, value in given.values.items():
@@ -215,6 +216,7 @@ def _body(
     name = definition.name if definition.name.startswith(prefix) else f"{prefix}{definition.name}"
     draft = Draft(_free_name(outer, name, frame), unit.library, definition.span, lowering.warn)
     inner = bounds_frame(definition, unit, renamed, frame)
+    inner.kinds = bounds.kinds_of_call(definition, given.values, inner.kinds)
     work = Lowering(draft, lowering.warn, lowering.dims)
     work.check_inputs(definition, unit)
     types = {decl.name: work.declared_type(decl.type, inner) for decl in definition.inputs}

@@ -128,7 +128,11 @@ def canonical(module: Module) -> tuple[Texts, Module]:
 
 
 def _inside(first: str, path: str) -> str:
-    """A used file's path from the folder of the first file; it can't be outside of it."""
+    """A used file's path from the folder of the first file; it can't be outside of it, or comes with gradproof."""
+    from gradproof.compiler.elaborate import is_standard
+
+    if is_standard(path):
+        return path
     return Path(os.path.relpath(os.path.realpath(path), Path(os.path.realpath(first)).parent)).as_posix()
 
 
