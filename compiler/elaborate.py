@@ -21,7 +21,6 @@ from gradproof.compiler.scopes import Scope, check_depth, names_in
 from gradproof.grammar.source import Diagnostic, Source
 from gradproof.grammar.syntax import DimDecl, Expr, File, GraphDef, Infix, Use
 
-
 STANDARD = "std/"
 
 
