@@ -91,15 +91,21 @@ class Graph:
             raise Refused("a dim is called what no dim is called")
         if data["loops"]:
             raise Refused("a graph with a loop is not replayed")
-        self.dims = {name(n): (integer(low), v if v is None else self.poly(v)) for n, low, v in data["dims"]}
+        self.dims: dict[str, tuple[int, Node | None]] = {}
+        for n, low, v in data["dims"]:
+            size = None if v is None else self.poly(v)
+            if n in self.dims or (size and not size.free <= self.dims.keys()):
+                raise Refused(f"the dim {n} is given twice, or by what is not given before it")
+            self.dims[n] = integer(low), size
         self.assumed = [{">=": ge, "==": eq}[rel](self.poly(p)) for p, rel in data["assume_dims"]]
         self._assumes = data["assumes"]
         self.equal = [(self.poly(a), self.poly(b)) for a, b, _ in data["size_claims"]]
-        self.delta = {name(n): self.type(t) for n, t, _ in data["delta"]}
+        # A number, or a name with a stroke, could pass for what is read of another node.
+        self.delta = {n: self.type(t) for n, t, _ in data["delta"] if name(n).isidentifier()}
         self.leaves, self.steps = integer(data["leaves"]), list[Step]()
         names, same = set(self.delta), {frozenset(pair) for pair in self.equal}
         if not 0 <= self.leaves <= len(data["nodes"]) or len(self.delta) != len(data["delta"]):
-            raise Refused("two inputs have one name, or there are more leaves than nodes")
+            raise Refused("two inputs have one name, or none that is one, or there are more leaves than nodes")
         for id_, (own, op, args, attrs, sizes, type_) in enumerate(data["nodes"]):
             if name(own) in names or (op == "input") != (id_ < self.leaves):
                 raise Refused(f"node {id_}: its name is taken, or it is a leaf behind the leaves")
@@ -180,11 +186,17 @@ class Graph:
                     name(p["name"]),
                     p["kind"],
                     real and p["kind"] == "real" and not p["const"],
-                    tuple((nodes[e], pack, None if r is None else nodes[r]) for e, pack, r in p["axes"]),
+                    tuple(self.axis(nodes[e], pack, None if r is None else nodes[r]) for e, pack, r in p["axes"]),
                 )
                 for p in (*data["params"], data["output"])
             )
         return self._signatures[op]
+
+    def axis(self, extent: Node, pack: Any, rank: Node | None) -> tuple[Node, str | None, Node | None]:
+        """An axis, or all axes of a pack: those of one pack are as many wherever it stands."""
+        if pack is not None and extent is not sym(pack):
+            raise Refused(f"the pack {pack} has another extent than its own")
+        return extent, pack, rank
 
     def step(self, op: str, data: dict[str, Any], args: Any, attrs: Any, sizes: Any, type_: Type) -> Step:
         """An operator at a node: arity, order, attributes and sizes."""
@@ -201,10 +213,11 @@ class Graph:
         ints = {n: self.poly(v) for (n, kind), v in zip(kinds.items(), attrs, strict=True) if kind == "int"}
         reals = {n: rational(v) for (n, kind), v in zip(kinds.items(), attrs, strict=True) if kind == "real"}
         bound = {n: tuple(map(self.poly, shape)) for n, shape in zip(wanted, sizes, strict=True)}
-        packs = {pack: rank for p in (*params, output) for _, pack, rank in p.axes if pack is not None}
+        packs = [(pack, rank) for p in (*params, output) for _, pack, rank in p.axes if pack is not None]
         for n, shape in bound.items():
-            rank = packs.get(n)
-            if (n not in packs and len(shape) != 1) or (rank and substitute(rank, ints) is not const(len(shape))):
+            ranks = [rank for pack, rank in packs if pack == n]
+            wrong = any(rank and substitute(rank, ints) is not const(len(shape)) for rank in ranks)
+            if wrong or (not ranks and len(shape) != 1):
                 raise Refused(f"`{n}` of {op} is {len(shape)} sizes")
         env = {**ints, **{n: product(shape) for n, shape in bound.items()}}
         return Step(op, tuple(params), output, tuple(args), reals, bound, env, type_)

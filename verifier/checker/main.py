@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from .claims import compare
 from .evidence import METHODS, Checked
 from .reading import canonical, load, parse
-from .terms import Refused
+from .terms import Refused, printable
 
 WORDS = {"z3": "Z3's word", "verifier": "the verifier's word"}
 USAGE = "usage: check [--allow-trusted] [--format text|json] FILE.gpc..."
@@ -83,7 +83,7 @@ def main(argv: list[str]) -> int:
     if style == "json":
         sys.stdout.write(canonical(results).decode())
     else:
-        print("\n".join(map(_line, results)))
+        print("\n".join(printable(line) for result in results for line in _lines(result)))
     return int(any(r["answer"] != "proved" for r in results))
 
 
@@ -91,16 +91,16 @@ def _result(path: str, allow: bool) -> dict[str, Any]:
     try:
         accepted = check(load(path), allow)
     except Refused as problem:
-        return {"answer": "refused", "path": path, "reason": " ".join(str(problem).split())}
+        return {"answer": "refused", "path": path, "reason": str(problem)}
     replayed, z3, verifier = accepted.counts()
     word = [[c["code"], c["subject"], c["text"], how] for c, how in accepted.claims if how in WORDS]
     counts = {"claims": len(accepted.claims), "replayed": replayed, "verifier": verifier, "z3": z3}
     return {"answer": "proved", "path": path, "trusted": accepted.data["trusted"], "word": word, **counts}
 
 
-def _line(result: dict[str, Any]) -> str:
+def _lines(result: dict[str, Any]) -> list[str]:
     if result["answer"] == "refused":
-        return f"{result['path']}: refused: {result['reason']}"
+        return [f"{result['path']}: refused: {result['reason']}"]
     counts = "{claims} claims: {replayed} replayed, {z3} on Z3's word, {verifier} on the verifier's word".format(
         **result
     )
@@ -109,4 +109,4 @@ def _line(result: dict[str, Any]) -> str:
         f"  trusted, by the word of {how}: {code} of {subject}: {text}" for code, subject, text, how in result["word"]
     ]
     lines += [f"  trusted: {op} leans on {', '.join(k)} having {'; '.join(laws)}" for op, k, laws in result["trusted"]]
-    return "\n".join(lines)
+    return lines

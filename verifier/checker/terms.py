@@ -26,7 +26,15 @@ SORTS |= dict.fromkeys((*CONDS, "or", "not"), "c")
 
 
 class Refused(Exception):
-    """What the certificate says is not accepted, and why."""
+    """What the certificate says is not accepted, and why: one short line, whatever names the certificate uses."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())[:500]
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 class Node:
