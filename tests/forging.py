@@ -120,16 +120,19 @@ def replayed(content: bytes) -> list[tuple[str, str, str]]:
     return [(c["code"], c["subject"], c["text"]) for c, how in accepted.claims if how not in WORDS]
 
 
-def alone(path: Path, *words: str, seconds: int = 20, memory: int = MEMORY) -> subprocess.CompletedProcess[str]:
+def alone(
+    path: Path, *words: str, seconds: int = 20, memory: int = MEMORY, python: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     """The checker as a script in a process that sees nothing else, held to a time and to an amount of memory."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
     return subprocess.run(
-        [sys.executable, "-I", str(FOLDER), *words, str(path)],
+        [sys.executable, "-I", *python, str(FOLDER), *words, str(path)],
         capture_output=True,
-        text=True,
+        env={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"},
+        encoding="utf-8",
         timeout=seconds,
         preexec_fn=limit,
         check=False,

@@ -133,6 +133,14 @@ def test_what_is_no_file(what: str, tmp_path: Path) -> None:
     assert run.returncode == 1 and "refused: " in run.stdout and not run.stderr
 
 
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_terminal_that_shows_nothing_but_ascii(style: str, tmp_path: Path) -> None:
+    path = tmp_path / "\udcff\u0456.gpc"
+    path.write_bytes(sealed(renamed(opened(certificate()), "twice", "tw\u0456ce")))
+    run = alone(path, "--allow-trusted", "--format", style, python=("-X", "utf8=0"))
+    assert run.returncode == 0 and not run.stderr, run.stderr[-300:]
+
+
 def test_a_bomb_of_shared_terms() -> None:
     """A table of n entries that stands for a tree of 2^n nodes."""
 

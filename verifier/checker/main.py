@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections import Counter
 from typing import Any, NamedTuple
@@ -79,7 +80,9 @@ def main(argv: list[str]) -> int:
     if not paths or style not in ("text", "json"):
         print(USAGE, file=sys.stderr)
         return 2
-    results = [_result(path, allow) for path in paths]
+    results = [{**_result(path, allow), "path": printable(path)} for path in paths]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what the terminal can't show
     if style == "json":
         sys.stdout.write(canonical(results).decode())
     else:
@@ -91,11 +94,11 @@ def _result(path: str, allow: bool) -> dict[str, Any]:
     try:
         accepted = check(load(path), allow)
     except Refused as problem:
-        return {"answer": "refused", "path": path, "reason": str(problem)}
+        return {"answer": "refused", "reason": str(problem)}
     replayed, z3, verifier = accepted.counts()
     word = [[c["code"], c["subject"], c["text"], how] for c, how in accepted.claims if how in WORDS]
     counts = {"claims": len(accepted.claims), "replayed": replayed, "verifier": verifier, "z3": z3}
-    return {"answer": "proved", "path": path, "trusted": accepted.data["trusted"], "word": word, **counts}
+    return {"answer": "proved", "trusted": accepted.data["trusted"], "word": word, **counts}
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
