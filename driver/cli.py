@@ -131,9 +131,15 @@ def parser() -> argparse.ArgumentParser:
     ops.add_argument("--no-proof", action="store_true", help="only list; don't run the proofs")
     _add_timeout(ops)
 
-    explain = commands.add_parser("explain", help="what a code means")
-    explain.add_argument("what", nargs="?", metavar="CODE", help="a code such as VJP or E-KIND; without it, list all")
+    explain = commands.add_parser("explain", help="what a code means, or what was proved about a line")
+    explain.add_argument(
+        "what",
+        nargs="?",
+        metavar="CODE|FILE:LINE",
+        help="a code such as VJP or E-KIND, or a line of a file; without it, list all codes",
+    )
     explain.add_argument("--format", choices=("text", "json", "markdown"), default="text")
+    _add_timeout(explain)
     return top
 
 

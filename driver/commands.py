@@ -112,11 +112,12 @@ def ops(args: Namespace) -> int:
 
 
 def explain(args: Namespace) -> int:
-    """Say what a code means."""
+    """Say what a code means, or what was proved about a line."""
     from gradproof.explain import explain as said
 
-    print(said(args))
-    return DONE
+    text, proved = said(args)
+    print(text)
+    return DONE if proved else REFUSED
 
 
 def _print_ssa(texts: list[Text]) -> int:

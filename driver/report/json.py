@@ -57,12 +57,13 @@ def _error(error: Diagnostic) -> dict[str, Any]:
 
 def _subject(subject: Subject, ignored: Mapping[str, str]) -> dict[str, Any]:
     obligations = [
-        _obligation(v) | ({"ignored": ignored[v.claim.key]} if v.claim.key in ignored else {}) for v in subject.verdicts
+        obligation(v) | ({"ignored": ignored[v.claim.key]} if v.claim.key in ignored else {}) for v in subject.verdicts
     ]
     return {"kind": subject.kind, "name": subject.name, "obligations": obligations}
 
 
-def _obligation(verdict: Verdict) -> dict[str, Any]:
+def obligation(verdict: Verdict) -> dict[str, Any]:
+    """One verdict as JSON data."""
     return {
         "code": verdict.claim.code,
         "claim": verdict.claim.text,

@@ -60,10 +60,15 @@ def _body(graph: Graph, inside: bool) -> Iterator[str]:
         yield f"assume {poly} {rel} 0"
     yield from (f"assume {_bound(graph, bound)}" for bound in graph.assumes)
     for node in graph.inner:
-        yield f"{node.name}: {node.type} = {_call(graph, node)}"
+        yield show_node(graph, node)
     for ensure in graph.ensures:
         yield f"ensure {_bound(graph, ensure) if isinstance(ensure, Bound) else _entrywise(graph, ensure)}"
     yield f"return {', '.join(graph.nodes[id_].name for id_ in graph.outputs)}"
+
+
+def show_node(graph: Graph, node: Node) -> str:
+    """One node as a statement, with its type."""
+    return f"{node.name}: {node.type} = {_call(graph, node)}"
 
 
 def _loop(graph: Graph, node: Node, loop: LoopDef) -> str:
