@@ -97,6 +97,11 @@ def template(row: Any, poly: Callable[[Any], Node], part: Callable[[Any, str, in
     return form
 
 
+def entries(index: Sequence[Node]) -> list[int]:
+    """The integer registers that indices read."""
+    return [int(n.args[0][1:]) for p in index for n in t.walk(p) if n.tag == "entry"]
+
+
 class Layout:
     """A plan's registers: inputs, then one a step, each with its kind and axes; in which buffer each is."""
 
@@ -111,7 +116,7 @@ class Layout:
         self.inputs = [(n, kind, tuple(map(poly, axes))) for n, kind, *axes in data["inputs"]]
         if self.inputs != list(wanted) or len({n for n, _, _ in wanted}) != len(wanted):
             raise Refused("the plan's inputs are not the graph's")
-        self._poly, self._part = poly, part
+        self._poly, self._part, self._inner = poly, part, dict[int, list[int]]()
         self.first, self.steps = len(self.inputs), list[tuple[Template, list[int]]]()
         for number, *regs in data["steps"]:
             if type(number) is not int or not 0 <= number < len(forms):
@@ -197,9 +202,14 @@ class Layout:
     def reads(self, reg: int) -> list[int]:
         """The registers that a step reads, those inside of indices too."""
         form, regs = self.steps[reg - self.first]
-        inner = [p for what, _, parts in form.operands if what == "use" for p in parts]
-        inner += [form.poly] if form.poly is not None else []
-        return [*regs, *(int(n.args[0][1:]) for p in inner for n in t.walk(p) if n.tag == "entry")]
+        if id(form) not in self._inner:
+            parts = [p for what, _, index in form.operands if what == "use" for p in index]
+            self._inner[id(form)] = entries([*parts, *([form.poly] if form.poly is not None else [])])
+        return [*regs, *self._inner[id(form)]]
+
+    def sources(self, value: Value) -> list[int]:
+        """The registers that a tensor reads."""
+        return [] if value.reg is None else [value.reg, *entries(value.at)]
 
     def _scan(self, slots: Any, sizes: list[tuple[str, Node]], static: Any) -> None:
         """By one pass over the steps: buffers fit, and what is read was not overwritten."""
@@ -207,14 +217,14 @@ class Layout:
         if len(slots) != count or any(type(s) is not int or not 0 <= s < len(sizes) for s in slots):
             raise Refused("a register has no buffer")
         fixed = {self.reg(r) for r in static}
-        entries: dict[tuple[Node, ...], Node] = {}
+        counts: dict[tuple[Node, ...], Node] = {}
         root, holder = list(range(self.first)), dict[int, int]()
         private = {slots[r] for r in fixed}
         for reg in range(count):
             axes, slot = self.axes(reg), slots[reg]
-            if axes not in entries:
-                entries[axes] = product(axes)
-            if sizes[slot] != (self.kind(reg), entries[axes]):
+            if axes not in counts:
+                counts[axes] = product(axes)
+            if sizes[slot] != (self.kind(reg), counts[axes]):
                 raise Refused(f"register {reg} does not fit its buffer")
             if reg < self.first:
                 if slot in holder or reg in fixed:

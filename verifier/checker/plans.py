@@ -373,8 +373,10 @@ def needs(node: Node, normal: Normal, path: Path = frozenset(), bound: Bound = (
 class Check:
     """One plan of a graph, as it is walked: where each value and cotangent stands, by the evidence."""
 
-    def __init__(self, graph: Graph, ops: Mapping[str, Op], mode: str, data: Any, forms: Sequence[Template]) -> None:
-        self.graph, self.ops, self.mode = graph, ops, mode
+    def __init__(
+        self, graph: Graph, ops: Mapping[str, Op], mode: str, data: Any, forms: Sequence[Template], seen: set[Any]
+    ) -> None:
+        self.graph, self.ops, self.mode, self.seen = graph, ops, mode, seen
         exactly(data, FIELDS, "a plan")
         self.fixed = graph.fixed()
         self.layout = Layout(data, forms, graph.poly, graph.part, self.inputs())
@@ -382,7 +384,6 @@ class Check:
         self.produces = [(what, t.integer(id_)) for what, id_ in data["produces"]]
         self.shapes = [self.shape(s.type.shape) for s in graph.steps]
         self.steps = [self._settled(s) for s in graph.steps]
-        self.seen: dict[Any, None] = {}
 
     def shape(self, extents: Sequence[Node]) -> tuple[Node, ...]:
         """Extents with the fixed dims put in."""
@@ -455,10 +456,40 @@ class Check:
         cuts = frozenset(
             v.reg for n, v in values.items() if v is not None and v.reg is not None and (n != "y" or hint % 4 < 2)
         )
+        env, reals = tuple(step.env.items()), tuple(step.reals.items())
+        pattern = self.pattern((found, *values.values()), cuts)
+        if self.known((step.op, key, hint, tuple(values), tuple(step.sizes.items()), env, reals, pattern)):
+            return
         meaning = Meaning(self.layout, cuts)
         got = meaning.value(found, tuple(map(label, range(len(found.shape)))))
         wanted = Formula(meaning, self.ops[step.op], step, values, hint % 2 == 1).at(key, found.shape)
         self.same(got, wanted, found.shape, f"{step.op} {key}".rstrip(), f"node {id_}", hint)
+
+    def known(self, pattern: Any) -> bool:
+        """Whether the same was shown already, of other registers; it is shown now, or all is refused."""
+        if pattern in self.seen:
+            return True
+        self.seen.add(pattern)
+        return False
+
+    def pattern(self, values: Sequence[Value | None], cuts: frozenset[int]) -> Any:
+        """Tensors and the steps that make them, down to the cuts, with registers numbered in order of appearance."""
+        local: dict[int, int] = {}
+        heads = [
+            v and (v.shape, v.at, v.padded, v.term, [local.setdefault(r, len(local)) for r in self.layout.sources(v)])
+            for v in values
+        ]
+        trace: list[Any] = []
+        waiting = list(local)
+        for reg in waiting:
+            step = self.layout.step(reg)
+            if step is None or reg in cuts:
+                trace.append((self.layout.kind(reg), self.layout.axes(reg)))
+                continue
+            reads = self.layout.reads(reg)
+            waiting += [r for r in dict.fromkeys(reads) if r not in local]
+            trace.append((id(step[0]), tuple(local.setdefault(r, len(local)) for r in reads)))
+        return tuple(h and (*h[:4], tuple(h[4])) for h in heads), tuple(trace)
 
     def same(self, got: Node, wanted: Node, shape: Sequence[Node], key: str, what: str, hint: int = 0) -> None:
         """Two entries at the labels of a tensor are equal, and the first is defined wherever the second is."""
@@ -550,7 +581,10 @@ class Check:
             return
         if before is None or more is None:
             raise Refused("a sum of what is not computed")
-        meaning = Meaning(self.layout, frozenset(v.reg for v in (before, more) if v.reg is not None))
+        cuts = frozenset(v.reg for v in (before, more) if v.reg is not None)
+        if self.known(self.pattern((total, before, more), cuts)):
+            return
+        meaning = Meaning(self.layout, cuts)
         here = tuple(map(label, range(len(total.shape))))
         sides = [meaning.value(v, here) for v in (before, more)]
         self.same(meaning.value(total, here), t.add(*sides), total.shape, "", f"the gradient of node {id_}")
@@ -573,6 +607,8 @@ class Check:
             value = tables[what][id_]
             if value is None or found.shape != self.shapes[id_]:
                 raise Refused(f"the {what} of node {id_} is not computed")
+            if found == value:
+                continue
             here = tuple(map(label, range(len(found.shape))))
             meaning = Meaning(self.layout, frozenset(() if value.reg is None else (value.reg,)))
             self.same(
@@ -595,5 +631,6 @@ def check(graph: Graph, ops: Callable[[str], Op], evidence: Any) -> None:
         raise Refused(f"there should be plans for {', '.join(wanted)}")
     forms = [template(row, graph.poly, graph.part) for row in graph.data["templates"]]
     known = {step.op: ops(step.op) for step in graph.steps[graph.leaves :]}
+    seen = set[Any]()
     for mode in wanted:
-        Check(graph, known, mode, plans[mode], forms).proved(evidence["plans"][mode], evidence["hints"])
+        Check(graph, known, mode, plans[mode], forms, seen).proved(evidence["plans"][mode], evidence["hints"])
