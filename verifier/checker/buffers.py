@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from . import terms as t
@@ -97,9 +98,21 @@ def template(row: Any, poly: Callable[[Any], Node], part: Callable[[Any, str, in
     return form
 
 
+@lru_cache
+def labels(count: int) -> tuple[Node, ...]:
+    """The indices along all axes."""
+    return tuple(t.sym(f"${k}") for k in range(count))
+
+
+@lru_cache(1 << 14)
+def reads(p: Node) -> tuple[tuple[str, int], ...]:
+    """The integer registers that an index reads, each with how many indices it is read at."""
+    return tuple((n.args[0], len(n.args) - 1) for n in t.walk(p) if n.tag == "entry")
+
+
 def entries(index: Sequence[Node]) -> list[int]:
     """The integer registers that indices read."""
-    return [int(n.args[0][1:]) for p in index for n in t.walk(p) if n.tag == "entry"]
+    return [int(name[1:]) for p in index for name, _ in reads(p)]
 
 
 class Layout:
@@ -118,22 +131,30 @@ class Layout:
             raise Refused("the plan's inputs are not the graph's")
         self._poly, self._part, self._inner = poly, part, dict[int, list[int]]()
         self.first, self.steps = len(self.inputs), list[tuple[Template, list[int]]]()
+        self._axes: list[tuple[Node, ...]] = [axes for _, _, axes in self.inputs]
+        self._kinds: list[str] = [kind for _, kind, _ in self.inputs]
+        results = [(form.extents[: form.rank], form.kind) for form in forms]
+        formed = set[Any]()
         for number, *regs in data["steps"]:
             if type(number) is not int or not 0 <= number < len(forms):
                 raise Refused("a step of no template")
-            self.steps.append((self._formed(forms[number], regs), regs))
+            form, (axes, kind) = forms[number], results[number]
+            key = (number, *[(self._kinds[r], len(self._axes[r])) for r in map(self.reg, regs)])
+            if key not in formed or form.poly is not None or form.op == "read_at":
+                self._formed(form, regs)
+                formed.add(key)
+            self.steps.append((form, regs))
+            self._axes.append(axes)
+            self._kinds.append(kind)
         self._scan(data["slots"], [(kind, poly(p)) for kind, p in data["sizes"]], data["static"])
 
     def axes(self, reg: int) -> tuple[Node, ...]:
         """The extents of a register's axes."""
-        if reg < self.first:
-            return self.inputs[reg][2]
-        form = self.steps[reg - self.first][0]
-        return form.extents[: form.rank]
+        return self._axes[reg]
 
     def kind(self, reg: int) -> str:
         """What kind of entries a register has."""
-        return self.inputs[reg][1] if reg < self.first else self.steps[reg - self.first][0].kind
+        return self._kinds[reg]
 
     def step(self, reg: int) -> tuple[Template, list[int]] | None:
         """What writes a register; None for an input."""
@@ -141,13 +162,13 @@ class Layout:
 
     def reg(self, number: Any) -> int:
         """A register that there is."""
-        if type(number) is not int or not 0 <= number < self.first + len(self.steps):
+        if type(number) is not int or not 0 <= number < len(self._axes):
             raise Refused("a register that is not there")
         return number
 
-    def _formed(self, form: Template, regs: list[Any]) -> Template:
-        """A step with its registers: they are earlier ones, of the right kinds and numbers of axes."""
-        left, kinds = iter(map(self.reg, regs)), list[str]()
+    def _formed(self, form: Template, regs: list[int]) -> None:
+        """A step with its registers: they are of the right kinds and numbers of axes."""
+        left, kinds = iter(regs), list[str]()
         for what, _, parts in form.operands:
             if what == "use":
                 reg = next(left)
@@ -173,7 +194,6 @@ class Layout:
             right = FORMS.get((op, name)) == (given, form.kind)
         if not right:
             raise Refused(f"`{op} {name}` of {', '.join(given) or 'nothing'}")
-        return form
 
     def _fits(self, reg: int, index: Sequence[Node]) -> None:
         if len(index) != len(self.axes(reg)):
@@ -183,11 +203,10 @@ class Layout:
 
     def _entries(self, p: Node) -> None:
         """The integer registers that an index reads are there."""
-        for n in t.walk(p):
-            if n.tag == "entry":
-                source = self.reg(int(n.args[0][1:]))
-                if n.args[0] != f"%{source}" or self.kind(source) != "int" or len(n.args) - 1 != len(self.axes(source)):
-                    raise Refused("an index that reads what is no integer")
+        for name, count in reads(p):
+            source = self.reg(int(name[1:]))
+            if name != f"%{source}" or self.kind(source) != "int" or count != len(self.axes(source)):
+                raise Refused("an index that reads what is no integer")
 
     def value(self, shape: tuple[Node, ...], data: Any, reg: Any) -> Value:
         """A tensor over its labels."""
@@ -202,14 +221,11 @@ class Layout:
     def reads(self, reg: int) -> list[int]:
         """The registers that a step reads, those inside of indices too."""
         form, regs = self.steps[reg - self.first]
-        if id(form) not in self._inner:
+        inner = self._inner.get(id(form))
+        if inner is None:
             parts = [p for what, _, index in form.operands if what == "use" for p in index]
-            self._inner[id(form)] = entries([*parts, *([form.poly] if form.poly is not None else [])])
-        return [*regs, *self._inner[id(form)]]
-
-    def sources(self, value: Value) -> list[int]:
-        """The registers that a tensor reads."""
-        return [] if value.reg is None else [value.reg, *entries(value.at)]
+            inner = self._inner[id(form)] = entries([*parts, *([form.poly] if form.poly is not None else [])])
+        return [*regs, *inner] if inner else regs
 
     def _scan(self, slots: Any, sizes: list[tuple[str, Node]], static: Any) -> None:
         """By one pass over the steps: buffers fit, and what is read was not overwritten."""
@@ -221,24 +237,24 @@ class Layout:
         root, holder = list(range(self.first)), dict[int, int]()
         private = {slots[r] for r in fixed}
         for reg in range(count):
-            axes, slot = self.axes(reg), slots[reg]
+            axes, slot = self._axes[reg], slots[reg]
             if axes not in counts:
                 counts[axes] = product(axes)
-            if sizes[slot] != (self.kind(reg), counts[axes]):
+            if sizes[slot] != (self._kinds[reg], counts[axes]):
                 raise Refused(f"register {reg} does not fit its buffer")
             if reg < self.first:
                 if slot in holder or reg in fixed:
                     raise Refused(f"input {reg} shares its buffer, or is taken for a constant")
                 holder[slot] = reg
                 continue
-            form, reads = self.steps[reg - self.first][0], self.reads(reg)
-            if any(r >= reg for r in reads):
-                raise Refused(f"step {reg} reads what is not there yet")
-            if any(holder.get(slots[r]) != root[r] for r in reads):
-                raise Refused(f"step {reg} reads a register whose buffer holds another")
-            if form.op == "reshape":
+            reads, over = self.reads(reg), False
+            for r in reads:
+                if r >= reg or holder.get(slots[r]) != root[r]:
+                    raise Refused(f"step {reg} reads a register that is not there, or whose buffer holds another")
+                over = over or slots[r] == slot
+            if self.steps[reg - self.first][0].op == "reshape":
                 root.append(root[reads[0]])
-                if slot != slots[reads[0]] or (reg in fixed) != (reads[0] in fixed):
+                if not over or (reg in fixed) != (reads[0] in fixed):
                     raise Refused(f"register {reg} is a view of another buffer")
                 continue
             root.append(reg)
@@ -247,7 +263,7 @@ class Layout:
                 raise Refused(f"step {reg} overwrites an input or a constant")
             if reg in fixed and (held is not None or any(r not in fixed for r in reads)):
                 raise Refused(f"step {reg} is run once, and shares its buffer or reads what changes")
-            if slot in (slots[r] for r in reads) and not self._in_place(reg, slot, slots):
+            if over and not self._in_place(reg, slot, slots):
                 raise Refused(f"step {reg} overwrites what it still reads")
             holder[slot] = reg
         self._ends = [(slot, holder.get(slot)) for slot in range(len(sizes))]
@@ -262,7 +278,7 @@ class Layout:
         form, regs = self.steps[reg - self.first]
         if form.op not in IN_PLACE or (form.op == "pow" and form.name not in ("2", "-1")):
             return False
-        bare = tuple(t.sym(f"${k}") for k in range(form.rank))
+        bare = labels(form.rank)
         mine, left = 0, iter(regs)
         for position, (what, padded, parts) in enumerate(form.operands):
             source = next(left) if what == "use" else None

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import normal as forms
 from . import terms as t
-from .buffers import Layout, Template, Value, template
+from .buffers import Layout, Template, Value, entries, labels, template
 from .calculus import domain
 from .graphs import Graph, Step
 from .normal import Normal
@@ -40,11 +40,6 @@ class Differs(Refused):
     def __init__(self, text: str, key: str) -> None:
         super().__init__(text)
         self.key = key
-
-
-def label(k: int) -> Node:
-    """The index along axis k."""
-    return t.sym(f"${k}")
 
 
 def flat(index: Sequence[Node], axes: Sequence[Node]) -> Node:
@@ -240,7 +235,7 @@ class Formula:
         env, k = dict(self.step.env), 0
         for index, (_, pack, _) in zip(rule.result.indices, target.axes, strict=True):
             parts = self.step.sizes[pack] if pack is not None else (shape[k],)
-            env[index] = self.widened(tuple(map(label, range(k, k + len(parts)))), parts)
+            env[index] = self.widened(labels(k + len(parts))[k:], parts)
             k += len(parts)
         return self.node(body, env)
 
@@ -307,9 +302,7 @@ class Formula:
         if value.reg is None or value.padded:
             return False
         axes = self.meaning.layout.axes(value.reg)
-        return len(value.at) == len(axes) and flat(value.at, axes) is flat(
-            tuple(map(label, range(len(value.shape)))), value.shape
-        )
+        return len(value.at) == len(axes) and flat(value.at, axes) is flat(labels(len(value.shape)), value.shape)
 
 
 def canonical(node: Node, depth: int = 0, done: dict[tuple[Node, int], Node] | None = None) -> Node:
@@ -370,53 +363,61 @@ def needs(node: Node, normal: Normal, path: Path = frozenset(), bound: Bound = (
                 yield from needs(part, normal, path, bound)
 
 
-class Check:
-    """One plan of a graph, as it is walked: where each value and cotangent stands, by the evidence."""
+class Setting:
+    """What all plans of a graph share: its nodes with the fixed dims put in, and what was shown already."""
 
-    def __init__(
-        self, graph: Graph, ops: Mapping[str, Op], mode: str, data: Any, forms: Sequence[Template], seen: set[Any]
-    ) -> None:
-        self.graph, self.ops, self.mode, self.seen = graph, ops, mode, seen
-        exactly(data, FIELDS, "a plan")
-        self.fixed = graph.fixed()
-        self.layout = Layout(data, forms, graph.poly, graph.part, self.inputs())
-        self.outputs = [self._output(v) for v in data["outputs"]]
-        self.produces = [(what, t.integer(id_)) for what, id_ in data["produces"]]
-        self.shapes = [self.shape(s.type.shape) for s in graph.steps]
-        self.steps = [self._settled(s) for s in graph.steps]
+    def __init__(self, graph: Graph, ops: Callable[[str], Op]) -> None:
+        self.graph, self.fixed, self.seen = graph, graph.fixed(), set[Any]()
+        self.ops = {op: ops(op) for op in {step.op for step in graph.steps[graph.leaves :]}}
+        self.shapes = [self.shape(step.type.shape) for step in graph.steps]
+        self.steps: list[Step] = []
+        self.like: list[int] = []  # a number for each node: the same for the same operator, sizes and attributes
+        numbers: dict[Any, int] = {}
+        for step in graph.steps:
+            key = (step.op, *step.sizes.values(), *step.env.values(), *step.reals.values())
+            self.like.append(numbers.setdefault(key, len(numbers)))
+            sizes = {n: self.shape(e) for n, e in step.sizes.items()}
+            env = {n: t.substitute(p, self.fixed) for n, p in step.env.items()}
+            self.steps.append(step._replace(sizes=sizes, env=env))
 
     def shape(self, extents: Sequence[Node]) -> tuple[Node, ...]:
         """Extents with the fixed dims put in."""
-        return tuple(t.substitute(e, self.fixed) for e in extents)
+        return tuple(t.substitute(e, self.fixed) for e in extents) if self.fixed else tuple(extents)
 
-    def _settled(self, step: Step) -> Step:
-        sizes = {n: self.shape(e) for n, e in step.sizes.items()}
-        env = {n: t.substitute(p, self.fixed) for n, p in step.env.items()}
-        return step._replace(sizes=sizes, env=env)
-
-    def inputs(self) -> list[tuple[str, str, tuple[Node, ...]]]:
-        """The inputs that the mode needs: Γ, Δ, then tangents or cotangents."""
-        graph, data = self.graph, self.graph.data
-        leaves = [(node[0], self.shape(s.type.shape)) for node, s in zip(data["nodes"], graph.steps, strict=True)]
-        leaves = leaves[: graph.leaves]
+    def inputs(self, mode: str) -> list[tuple[str, str, tuple[Node, ...]]]:
+        """The inputs that a mode needs: Γ, Δ, then tangents or cotangents."""
+        graph = self.graph
+        names = [node[0] for node in graph.data["nodes"][: graph.leaves]]
+        leaves = list(zip(names, self.shapes, strict=False))
         found = [(n, "real", shape) for n, shape in leaves]
         found += [(n, type_.kind, self.shape(type_.shape)) for n, type_ in graph.delta.items()]
-        if self.mode == "jvp":
-            found += [(f"d {n}", "real", shape) for n, shape in leaves]
-        if self.mode == "vjp":
-            shapes = [self.shape(graph.steps[id_].type.shape) for id_ in graph.outputs]
-            found += [(f"g {k}", "real", shape) for k, shape in enumerate(shapes)]
+        found += [(f"d {n}", "real", shape) for n, shape in leaves if mode == "jvp"]
+        if mode == "vjp":
+            found += [(f"g {k}", "real", self.shapes[id_]) for k, id_ in enumerate(graph.outputs)]
         return found
+
+
+class Check:
+    """One plan of a graph, as it is walked: where each value and cotangent stands, by the evidence."""
+
+    def __init__(self, setting: Setting, mode: str, data: Any, forms: Sequence[Template]) -> None:
+        graph = setting.graph
+        self.setting, self.graph, self.mode, self.seen = setting, graph, mode, setting.seen
+        self.shapes, self.steps = setting.shapes, setting.steps
+        exactly(data, FIELDS, "a plan")
+        self.layout = Layout(data, forms, graph.poly, graph.part, setting.inputs(mode))
+        self.names = {n: k for k, (n, _, _) in enumerate(self.layout.inputs)}
+        self.outputs = [self._output(v) for v in data["outputs"]]
+        self.produces = [(what, t.integer(id_)) for what, id_ in data["produces"]]
 
     def given(self, name: str) -> Value:
         """An input's value."""
-        names = [n for n, _, _ in self.layout.inputs]
-        return self.whole(names.index(name))
+        return self.whole(self.names[name])
 
     def whole(self, reg: int) -> Value:
         """A register as a tensor."""
         axes = self.layout.axes(reg)
-        return Value(axes, reg, tuple(map(label, range(len(axes)))), False, None)
+        return Value(axes, reg, labels(len(axes)), False, None)
 
     def _output(self, data: Any) -> Value:
         kind, places, operand, reg = data
@@ -456,13 +457,11 @@ class Check:
         cuts = frozenset(
             v.reg for n, v in values.items() if v is not None and v.reg is not None and (n != "y" or hint % 4 < 2)
         )
-        env, reals = tuple(step.env.items()), tuple(step.reals.items())
-        pattern = self.pattern((found, *values.values()), cuts)
-        if self.known((step.op, key, hint, tuple(values), tuple(step.sizes.items()), env, reals, pattern)):
+        if self.known((self.setting.like[id_], key, hint, self.pattern((found, *values.values()), cuts))):
             return
         meaning = Meaning(self.layout, cuts)
-        got = meaning.value(found, tuple(map(label, range(len(found.shape)))))
-        wanted = Formula(meaning, self.ops[step.op], step, values, hint % 2 == 1).at(key, found.shape)
+        got = meaning.value(found, labels(len(found.shape)))
+        wanted = Formula(meaning, self.setting.ops[step.op], step, values, hint % 2 == 1).at(key, found.shape)
         self.same(got, wanted, found.shape, f"{step.op} {key}".rstrip(), f"node {id_}", hint)
 
     def known(self, pattern: Any) -> bool:
@@ -474,22 +473,24 @@ class Check:
 
     def pattern(self, values: Sequence[Value | None], cuts: frozenset[int]) -> Any:
         """Tensors and the steps that make them, down to the cuts, with registers numbered in order of appearance."""
-        local: dict[int, int] = {}
-        heads = [
-            v and (v.shape, v.at, v.padded, v.term, [local.setdefault(r, len(local)) for r in self.layout.sources(v)])
-            for v in values
-        ]
-        trace: list[Any] = []
+        layout, local, out = self.layout, dict[int, int](), list[Any]()
+        for v in values:
+            out.append(v and (v.shape, v.at, v.padded, v.term))
+            if v is not None and v.reg is not None:
+                out += [local.setdefault(r, len(local)) for r in (v.reg, *entries(v.at))]
         waiting = list(local)
         for reg in waiting:
-            step = self.layout.step(reg)
+            step = layout.step(reg)
             if step is None or reg in cuts:
-                trace.append((self.layout.kind(reg), self.layout.axes(reg)))
+                out.append((layout.kind(reg), layout.axes(reg)))
                 continue
-            reads = self.layout.reads(reg)
-            waiting += [r for r in dict.fromkeys(reads) if r not in local]
-            trace.append((id(step[0]), tuple(local.setdefault(r, len(local)) for r in reads)))
-        return tuple(h and (*h[:4], tuple(h[4])) for h in heads), tuple(trace)
+            out.append(id(step[0]))
+            for r in layout.reads(reg):
+                if r not in local:
+                    local[r] = len(local)
+                    waiting.append(r)
+                out.append(local[r])
+        return tuple(out)
 
     def same(self, got: Node, wanted: Node, shape: Sequence[Node], key: str, what: str, hint: int = 0) -> None:
         """Two entries at the labels of a tensor are equal, and the first is defined wherever the second is."""
@@ -498,6 +499,8 @@ class Check:
         got, wanted = canonical(got), canonical(wanted)
         if got is wanted:
             return
+        if t.SORTS[got.tag] != t.SORTS[wanted.tag]:
+            raise Refused(f"{what} is computed as another kind of thing")
         if t.SORTS[got.tag] == "c":
             got, wanted = (t.select(n, ONE, ZERO) for n in (got, wanted))
         ranges = {f"${k}": extent for k, extent in enumerate(shape)}
@@ -585,7 +588,7 @@ class Check:
         if self.known(self.pattern((total, before, more), cuts)):
             return
         meaning = Meaning(self.layout, cuts)
-        here = tuple(map(label, range(len(total.shape))))
+        here = labels(len(total.shape))
         sides = [meaning.value(v, here) for v in (before, more)]
         self.same(meaning.value(total, here), t.add(*sides), total.shape, "", f"the gradient of node {id_}")
 
@@ -609,7 +612,7 @@ class Check:
                 raise Refused(f"the {what} of node {id_} is not computed")
             if found == value:
                 continue
-            here = tuple(map(label, range(len(found.shape))))
+            here = labels(len(found.shape))
             meaning = Meaning(self.layout, frozenset(() if value.reg is None else (value.reg,)))
             self.same(
                 meaning.value(found, here), meaning.value(value, here), found.shape, "", f"the {what} of node {id_}"
@@ -629,8 +632,7 @@ def check(graph: Graph, ops: Callable[[str], Op], evidence: Any) -> None:
     plans, wanted = graph.data["plans"], modes(graph)
     if tuple(sorted(plans)) != wanted or tuple(sorted(evidence["plans"])) != wanted:
         raise Refused(f"there should be plans for {', '.join(wanted)}")
-    forms = [template(row, graph.poly, graph.part) for row in graph.data["templates"]]
-    known = {step.op: ops(step.op) for step in graph.steps[graph.leaves :]}
-    seen = set[Any]()
+    steps = [template(row, graph.poly, graph.part) for row in graph.data["templates"]]
+    setting = Setting(graph, ops)
     for mode in wanted:
-        Check(graph, known, mode, plans[mode], forms, seen).proved(evidence["plans"][mode], evidence["hints"])
+        Check(setting, mode, plans[mode], steps).proved(evidence["plans"][mode], evidence["hints"])
