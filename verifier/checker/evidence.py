@@ -10,6 +10,7 @@ from .graphs import Graph
 from .linear import Hints
 from .operators import Op
 from .reading import exactly
+from .sides import PROOFS
 from .terms import Node, Refused, decode
 
 Data = dict[str, Any]
@@ -47,6 +48,14 @@ class Checked:
         return self._graphs[id(about)]
 
 
+def side_conditions(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
+    """SHAPE and DOM of an operator."""
+    proof, fields = PROOFS[claim["code"]]
+    hints = Hints(exactly(evidence, ("by", *fields, "steps"), "the evidence")["steps"])
+    proof(checked.op(about["name"]), evidence, hints)
+    hints.close()
+
+
 def structure(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
     """WF: reading the graph is the proof."""
     if claim["code"] != "WF":
@@ -80,6 +89,7 @@ def places(checked: Checked, claim: Data, position: int, about: Data, evidence: 
 
 
 METHODS: dict[tuple[str, str], Callable[[Checked, Data, int, Data, Data], None]] = {
+    ("op", "sides"): side_conditions,
     ("graph", "structure"): structure,
     ("graph", "shape"): shape,
     ("graph", "table"): table,

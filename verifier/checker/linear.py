@@ -15,7 +15,7 @@ and so is each `//`, `%`, min, max and entry. They are numbered as they come. A 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .terms import ATOMS, TRUE, Node, Refused, atom, const, make, minus, plus, poly, substitute, times, value, walk
@@ -175,12 +175,16 @@ class Hints:
             raise Refused("the steps of a proof are not a list")
         self.given, self.used = given, 0
 
-    def steps(self, facts: Facts, goal: Node) -> Any:
-        """The steps that show a goal; 0 where none are given."""
+    def next(self) -> Any:
+        """The next decision."""
         if self.used == len(self.given):
             raise Refused("the evidence ends before the proof")
         self.used += 1
         return self.given[self.used - 1]
+
+    def steps(self, facts: Facts, goal: Node) -> Any:
+        """The steps that show a goal; 0 where none are given."""
+        return self.next()
 
     def shown(self, facts: Facts, goal: Node) -> bool:
         """Whether a condition on integers follows from the facts; False says only that it is not shown."""
@@ -190,6 +194,11 @@ class Hints:
             steps = self.steps(facts, goal)
             facts.asked[goal] = steps != 0 and entails(facts, goal, steps)
         return goal is TRUE or facts.asked[goal]
+
+    def choice(self, options: Sequence[int], fits: Callable[[int], bool]) -> bool:
+        """Whether one of some options fits: the one that is given (-1: none is)."""
+        k = self.next()
+        return k != -1 and k in options and fits(k)
 
     def close(self) -> None:
         """Refused where more is given than was asked for."""

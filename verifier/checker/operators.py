@@ -80,6 +80,10 @@ class Op:
             for key, rule in self.rules.items()
             if rule is not None
         }
+        wanted = {"": self.output, "y": self.output} | {p.name: p for p in self.params}
+        results = [(rule.result, wanted[key]) for key, rule in self.computed.items()]
+        if any(formula.extents != param.extents for formula, param in [(self.forward, self.output), *results]):
+            raise Refused(f"{self.name}: a formula that is not as large as its target")
 
     def _node(self, place: Any, sort: str) -> Node:
         if type(place) is not int or not 0 <= place < len(self._nodes) or SORTS[self._nodes[place].tag] not in sort:

@@ -6,14 +6,14 @@ maxima in them, of products of two and of three facts besides, each in all cases
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement, count
 from math import gcd
 from typing import Any
 
 from gradproof.verifier.checker.linear import Facts, Hints
-from gradproof.verifier.checker.terms import Node, Refused, const, minus, poly, times, value
+from gradproof.verifier.checker.terms import Node, Refused, atom, const, make, minus, poly, times, value
 from gradproof.verifier.evidence.simplex import contradiction
 
 SPLITS = 4  # case distinctions inside each other
@@ -31,6 +31,7 @@ class Step:
     uses: tuple[int, ...] = ()
     by: int = 1
     atom: Node | None = None
+    poly: Node | None = None
     made: list[int] = field(default_factory=list)
     ways: list[int] = field(default_factory=list)
     arms: list[tuple[list[int], list[int], Steps]] = field(default_factory=list)  # facts, ways, the proof
@@ -47,6 +48,7 @@ class Branch:
         self.open: list[int] = []  # ways that are not split yet
         self.defined: set[Node] = set()
         self.rounded: set[int] = set()
+        self.bounded: set[Node] = set()
         self.name()
 
     def name(self) -> tuple[list[int], list[int]]:
@@ -68,13 +70,13 @@ class Branch:
         other = Branch.__new__(Branch)
         other.facts, other.names, other.steps = self.facts.copy(), self.names, []
         other.known, other.ways, other.open = [*self.known], [*self.ways], [*self.open]
-        other.defined, other.rounded = set(self.defined), set(self.rounded)
+        other.defined, other.rounded, other.bounded = set(self.defined), set(self.rounded), set(self.bounded)
         return other
 
 
-def refutation(facts: Facts) -> list[Any] | None:
-    """Steps that lead from the facts to a contradiction; None where none were found."""
-    for level in (0, 1, 2):
+def refutation(facts: Facts, effort: int = 2) -> list[Any] | None:
+    """Steps that lead from the facts to a contradiction; None where none were found with an effort of 0, 1 or 2."""
+    for level in range(effort + 1):
         branch = Branch(facts.copy(), count())
         names = ([*branch.known], [*branch.ways])
         if _close(branch, level, SPLITS):
@@ -91,8 +93,11 @@ def _close(branch: Branch, level: int, splits: int) -> bool:
     while _define(branch) or _tighten(branch):
         if branch.facts.false or _combined(branch, 0):
             return True
-    if level and _combined(branch, level):
-        return True
+    if level:
+        if _combined(branch, 1) or any(_lemma(branch, p, level, splits) for p in _guesses(branch, level)):
+            return True
+        if level > 1 and _combined(branch, level):
+            return True
     return splits > 0 and any(_split(branch, way, level, splits) for way in [*branch.open])
 
 
@@ -112,6 +117,37 @@ def _split(branch: Branch, way: int, level: int, splits: int) -> bool:
             return True
         arms.append((made, ways, steps))
     branch.steps.append(Step(6, uses=(way,), arms=arms))
+    return True
+
+
+def _guesses(branch: Branch, level: int) -> Iterator[Node]:
+    """What may hold and help: divisors are positive; a quotient by b is not negative, and below s if b * s occurs."""
+    atoms = branch.facts.atoms()
+    for one in atoms:
+        if one.tag in ("div", "mod") and one not in branch.defined and value(one.args[1]) is None:
+            yield minus(one.args[1], const(1))
+    monomials = dict.fromkeys(m for _, p in branch.facts.known for _, m in p.args if len(m) == 2)
+    for one in atoms if level > 1 else ():
+        if one.tag == "div" and one in branch.defined and one not in branch.bounded:
+            branch.bounded.add(one)
+            yield atom(one)
+            for m in monomials:
+                for b, s in (m, m[::-1]):
+                    if one.args[1] is atom(b):
+                        yield minus(minus(atom(s), const(1)), atom(one))
+
+
+def _lemma(branch: Branch, p: Node, level: int, splits: int) -> bool:
+    """Show p >= 0 by products of facts, and go on from there."""
+    arms: list[tuple[list[int], list[int], Steps]] = []
+    for yes in (False, True):
+        inner = branch.copy()
+        inner.facts.assume(make("ge", p), yes=yes)
+        made, ways = inner.name()
+        if not (_combined(inner, 1) if not yes else _close(inner, level, splits)):
+            return False
+        arms.append((made, ways, _needed(inner.steps)[0]))
+    branch.steps.append(Step(7, arms=arms[::-1], poly=p))
     return True
 
 
@@ -227,7 +263,7 @@ def _needed(steps: Steps) -> tuple[Steps, set[int]]:
     uses: set[int] = set()
     kept: Steps = []
     for step in reversed(steps):
-        last = step.kind in (0, 6)
+        last = step.kind in (0, 6, 7)
         if not last and uses.isdisjoint((*step.made, *step.ways)):
             continue
         kept.append(step)
@@ -242,13 +278,19 @@ def _numbered(facts: Facts, known: list[int], ways: list[int], steps: Steps) -> 
     out: list[Any] = []
     for step in steps:
         pairs = [x for name, factor in step.sum.items() for x in (known.index(name), factor)]
-        if step.kind == 6:
-            way = ways.index(step.uses[0])
+        if step.kind in (6, 7):
+            if step.poly is None:
+                said: Any = ways.index(step.uses[0])
+                cases = facts.ways[said]
+            else:
+                atoms = facts.atoms()
+                said = [[c, *map(atoms.index, m)] for c, m in step.poly.args]
+                cases = [(make("ge", step.poly), yes) for yes in (True, False)]
             inner = []
-            for (part, yes), (made, more, proof) in zip(facts.ways[way], step.arms, strict=True):
+            for (part, yes), (made, more, proof) in zip(cases, step.arms, strict=True):
                 arm = facts.copy().assume(part, yes=yes)
                 inner.append(_numbered(arm, [*known, *made], [*ways, *more], proof))
-            out.append([6, way, *inner])
+            out.append([step.kind, said, *inner])
             continue
         place = facts.atoms().index(step.atom) if step.atom is not None else -1
         entry: list[Any] = {
@@ -282,10 +324,30 @@ class Search(Hints):
 
     def __init__(self) -> None:
         super().__init__([])
+        self.settled: list[tuple[Facts, Node]] = []
+        self.effort = 2
+
+    def choice(self, options: Sequence[int], fits: Callable[[int], bool]) -> bool:
+        before, kept, effort = len(self.given), len(self.settled), self.effort
+        for self.effort in range(effort + 1):  # the easy proofs of all options first
+            for k in options:
+                self.given.append(k)
+                if super().choice(options, fits):
+                    self.effort = effort
+                    return True
+                # As if it had not been tried: the checker does not try it.
+                del self.given[before:]
+                self.used = before
+                for facts, goal in self.settled[kept:]:
+                    del facts.asked[goal]
+                del self.settled[kept:]
+        self.given.append(-1)
+        return super().choice(options, fits)
 
     def steps(self, facts: Facts, goal: Node) -> Any:
+        self.settled.append((facts, goal))
         try:
-            found = refutation(facts.copy().assume(goal, yes=False))
+            found = refutation(facts.copy().assume(goal, yes=False), self.effort)
         except Refused:
             found = None  # a product that is too large for the checker
         self.given.append(0 if found is None else found)

@@ -66,42 +66,52 @@ def _presolved(columns: Sequence[Mapping[K, int]], exact: Sequence[bool], unit: 
 def _feasible(table: list[list[int]]) -> dict[int, Fraction] | None:
     """x >= 0 with table[:, :-1] x = table[:, -1] >= 0, by position: the first phase, with Bland's rule against cycles.
 
-    Rows stay integer: each may be multiplied by a positive number at any time.
+    Rows stay integer: each may be multiplied by a positive number at any time. The last row is the sum of the
+    artificial variables, which is to become 0.
     """
-    width = len(table[0]) - 1
-    basis: list[int | None] = [None] * len(table)  # None: the row's artificial variable
-    scale = [Fraction(1)] * len(table)  # what the artificial variable is multiplied by in its row
+    width, height = len(table[0]) - 1, len(table)
+    basis: list[int | None] = [None] * height  # None: the row's artificial variable
+    table.append([sum(column) for column in zip(*table, strict=True)])
     for _ in range(PIVOTS):
-        missing = [i for i, base in enumerate(basis) if base is None]
-        if not any(table[i][-1] for i in missing):
-            return {
-                b: Fraction(row[-1], row[b]) for row, b in zip(table, basis, strict=True) if b is not None and row[-1]
-            }
-        enter = next((j for j in range(width) if sum(table[i][j] / scale[i] for i in missing) > 0), None)
+        goal = table[height]
+        if not goal[width]:
+            found = [(b, row) for row, b in zip(table, basis, strict=False) if b is not None and row[-1]]
+            return {b: Fraction(row[-1], row[b]) for b, row in found}
+        enter = next((j for j in range(width) if goal[j] > 0), None)
         if enter is None:
             return None
-        ratios = [
-            (Fraction(row[-1], row[enter]), -1 if basis[i] is None else basis[i], i)
-            for i, row in enumerate(table)
-            if row[enter] > 0
-        ]
-        if not ratios:
+        leave = -1
+        for i in range(height):
+            if table[i][enter] > 0 and (leave < 0 or _before(table, basis, i, leave, enter)):
+                leave = i
+        if leave < 0:
             return None
-        leave = min(ratios)[2]
-        _pivot(table, scale, leave, enter)
+        _pivot(table, leave, enter)
         basis[leave] = enter
     return None
 
 
-def _pivot(table: list[list[int]], scale: list[Fraction], leave: int, enter: int) -> None:
+def _before(table: list[list[int]], basis: list[int | None], i: int, k: int, enter: int) -> bool:
+    """Whether row i limits the entering variable more than row k does; ties go to the artificial, then to the first."""
+    a, b = table[i][-1] * table[k][enter], table[k][-1] * table[i][enter]
+    if a != b:
+        return a < b
+    first, second = basis[i], basis[k]
+    return second is not None and (first is None or first < second)
+
+
+def _pivot(table: list[list[int]], leave: int, enter: int) -> None:
     """Make `enter` the variable of row `leave`: it goes from the other rows."""
     pivot = table[leave]
     lead = pivot[enter]
+    places = [j for j, b in enumerate(pivot) if b]
     for i, row in enumerate(table):
         factor = row[enter]
         if i == leave or not factor:
             continue
-        new = [a * lead - factor * b for a, b in zip(row, pivot, strict=True)]
-        common = gcd(*new) or 1
-        table[i] = [a // common for a in new] if common > 1 else new
-        scale[i] = scale[i] * lead / common
+        if lead != 1:
+            row = [a * lead for a in row]
+        for j in places:
+            row[j] -= factor * pivot[j]
+        common = gcd(*row)
+        table[i] = [a // common for a in row] if common > 1 else row
