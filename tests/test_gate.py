@@ -21,6 +21,7 @@ RIGHT = "fn cubed(x) {\n  y = x^3\n  vjp x = 3 * g * x^2\n}\n"
 WRONG = RIGHT.replace("3 *", "2 *")
 NAMED = "fn {name}(x) {{\n  y = x^3\n  vjp x = 3 * g * x^2\n}}\n"
 USES = 'use "lib.gproof"\ndim n >= 1\ngraph f(x: f64[n]) -> f64[n] { return twice(x) }\n'
+SHAPES = "dim B\ngraph f(x: f64[B, 2], w: f64[2, 3]) -> f64[B, 2] { return x @ w }\n"
 LIB = "fn twice(x) = 2*x\n"
 
 
@@ -277,5 +278,29 @@ def test_an_ill_formed_file_fails_alone(repo: Path, capsys: pytest.CaptureFixtur
     (repo / "c.gproof").write_text(RIGHT)
     (repo / "d.gproof").write_text("# nothing\n")
     assert gate("--format", "concise") == 1
-    codes = [line.split(" ")[1] for line in capsys.readouterr().out.splitlines()[:-1]]
-    assert codes == ["E-BRACKET", "E-ENCODING", "E-EMPTY"]
+    expected = ["E-BRACKET", "E-ENCODING", "E-EMPTY"]
+    assert [line.split(" ")[1] for line in capsys.readouterr().out.splitlines()[:-1]] == expected
+    assert gate("--format", "concise") == 1  # from the record
+    assert [line.split(" ")[1] for line in capsys.readouterr().out.splitlines()[:-1]] == expected
+
+
+def test_what_a_file_uses_may_come_to_be(repo: Path, proved: list[list[str]]) -> None:
+    (repo / "c.gproof").write_text(USES)
+    assert gate("c.gproof") == 1
+    (repo / "lib.gproof").write_text(LIB)
+    assert gate("c.gproof") == 0
+    assert proved == [["c.gproof"], ["c.gproof"]]
+
+
+def test_a_record_says_exactly_what_the_run_said(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, text in enumerate((RIGHT, WRONG, USES, LIB, "fn f(x", SHAPES, NAMED.format(name="g"))):
+        (repo / ("lib.gproof" if text is LIB else f"{number}.gproof")).write_text(text)
+    reports = []
+    for _ in range(2):
+        assert gate("--format", "json") == 1
+        data = json.loads(capsys.readouterr().out)
+        for file in data["files"]:
+            for one in (one for subject in file["subjects"] for one in subject["obligations"]):
+                one["seconds"] = 0
+        reports.append(data)
+    assert reports[0] == reports[1]

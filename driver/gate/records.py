@@ -1,8 +1,8 @@
 """What a run found out about a file, kept until anything that it depends on changes.
 
-A record is about a text, everything that the text uses, the options and the versions of all that proves; it is made
-only where every claim is proved or refuted. A file whose record holds is unchanged: it is not proved again unless
-`--all` asks for it.
+A record is about a text, everything that the text uses, the options and the versions of all that proves. It is made
+only where every claim is proved or refuted, or where the text itself is ill-formed. A file whose record holds is
+unchanged: it is not proved again unless `--all` asks for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from gradproof.gate.schedule import Work
+from gradproof.gate.schedule import Work, final
 from gradproof.gate.store import Store, name_of
 from gradproof.gate.versions import versions
 from gradproof.gate.wire import Texts, WireError, diagnostic_data, read_diagnostic, read_verdict, verdict_data
@@ -53,7 +53,9 @@ class Records:
             "sources": [[name, sha] for name, sha in work.outline["sources"].items()],
             "used": work.outline["used"],
             "warnings": [diagnostic_data(warning) for warning in work.warnings],
+            "error": None if work.error is None else diagnostic_data(work.error),
             "verdicts": [verdict_data(verdict) for verdict in work.asked()],
+            "claims": sum(len(work.tasks[position].claims) for position in work.wanted),
         }
         self.store.put(KIND, self._name(work.path, digest), data)
 
@@ -67,8 +69,12 @@ class Records:
             return None
         if any(digest_of_file(name) != digest for name, digest in data["sources"]):
             return None
+        if data["error"] is not None:
+            return FileReport(path, error=read_diagnostic(data["error"], texts))
+        if data["claims"] < 1:
+            raise WireError("a record of nothing: what is not said is not proved")
         verdicts = [read_verdict(one, texts) for one in data["verdicts"]]
-        if any(verdict.answer == "unknown" for verdict in verdicts):
+        if not final(verdicts):
             raise WireError("a record of something unknown")
         warnings = tuple(read_diagnostic(one, texts) for one in data["warnings"])
         return FileReport(path, subjects_of(verdicts, set(data["own"])), warnings=warnings)

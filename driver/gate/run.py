@@ -99,7 +99,9 @@ def execute(plan: Plan, config: Config, args: Namespace) -> None:
 
 
 def accepted(file: FileReport, config: Config) -> FileReport:
-    """The report, with the failures that the settings ignore marked so."""
+    """The report, with the failures that the settings ignore marked so. A report on nothing is an error of ours."""
+    if not file.verdicts and file.error is None and not config.select:
+        raise RuntimeError(f"{file.path}: a report without a verdict: please report this")
     ignored = {
         verdict.claim.key: rule.reason
         for rule in reversed(config.ignore)

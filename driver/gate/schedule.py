@@ -50,11 +50,14 @@ class Work:
     wanted: frozenset[int] = frozenset()
     codes: frozenset[str] | None = None  # those that were asked for; None: all
     complete: bool = False
+    lost: bool = False  # something of it, with a worker
 
     @property
     def conclusive(self) -> bool:
-        """Whether every claim that was asked for is proved or refuted: then it need not be tried again."""
-        return self.complete and self.error is None and all(v.answer != "unknown" for v in self.asked())
+        """Whether trying again could tell nothing else: every claim is proved, refuted, or waits for a refuted one."""
+        if not self.complete or self.lost or self.outline is None:
+            return False
+        return self.outline["error"] is not None or (self.error is None and final(self.asked()))
 
     def asked(self) -> list[Verdict]:
         """The verdicts that were asked for, in order."""
@@ -69,6 +72,13 @@ class Work:
         own = set() if self.outline is None else set(self.outline["own"])
         seconds = sum(verdict.seconds for verdict in found)
         return FileReport(self.path, subjects_of(found, own), warnings=self.warnings, seconds=seconds)
+
+
+def final(verdicts: Sequence[Verdict]) -> bool:
+    """Whether every verdict is a proof or a refutation, but for what was not tried because of a refutation."""
+    open_ones = [verdict for verdict in verdicts if verdict.answer == "unknown"]
+    refuted = any(verdict.answer == "refuted" for verdict in verdicts)
+    return not open_ones or (refuted and all(verdict.seconds == 0 for verdict in open_ones))
 
 
 @dataclass(slots=True)
@@ -149,6 +159,7 @@ class Schedule:
         work = self.works[job["path"]]
         if work.complete:
             return
+        work.lost = True
         position = -1 if job["do"] == "outline" else job["task"]
         place = (work.path, position)
         self.tries[place] = self.tries.get(place, 0) + (at is None)
@@ -186,6 +197,8 @@ class Schedule:
 
     def _outlined(self, work: Work, answer: Data) -> None:
         if answer["error"] is not None:
+            if answer["sources"] is not None:  # the text alone is to blame: it is ill-formed until it changes
+                work.outline = {**answer, "own": [], "used": []}
             self._fail(work, read_diagnostic(answer["error"], self.texts))
             return
         work.warnings = tuple(read_diagnostic(one, self.texts) for one in answer["warnings"])

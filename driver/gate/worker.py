@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 from gradproof.compiler.claims import Claim
 from gradproof.compiler.elaborate import Module, is_standard
 from gradproof.gate.wire import KEPT, Data, claim_data, diagnostic_data, verdict_data
+from gradproof.grammar.parse import read_source
 from gradproof.grammar.source import Diagnostic
 from gradproof.pipeline import load
 from gradproof.verifier.discharge import Options, Task, required, tasks
@@ -72,7 +73,6 @@ class Desk:
             self.open[key] = Opened(module, found, sources)
             while len(self.open) > KEPT:
                 self.open.popitem(last=False)
-                gc.collect()
         self.open.move_to_end(key)
         return self.open[key]
 
@@ -81,7 +81,7 @@ class Desk:
         try:
             opened = self.get(key)
         except Diagnostic as error:
-            return {"error": diagnostic_data(error)}
+            return {"error": diagnostic_data(error), "sources": alone(key[0])}
         module = opened.module
         return {
             "error": None,
@@ -109,6 +109,15 @@ class Desk:
 def digest_of(text: str) -> str:
     """The SHA-256 of a text."""
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def alone(path: str) -> dict[str, str] | None:
+    """The digest of a text that uses no other; None where it may, or where it can't be read."""
+    try:
+        source = read_source(path)
+    except Diagnostic:
+        return None
+    return None if "use" in source.text else {source.path: digest_of(source.text)}
 
 
 def _all_there(found: list[Task], claims: list[Claim]) -> None:
@@ -151,6 +160,9 @@ def _warm_up() -> None:
 
     prelude()
     smt.version()
+    gc.collect()
+    gc.freeze()  # what stays for good need not be looked through again and again
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _limit_memory(mebibytes: int) -> None:
