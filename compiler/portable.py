@@ -91,7 +91,7 @@ class Table:
         for monomial, coefficient in renamed.terms:
             atoms = tuple(self._atom(atom) for atom, exponent in monomial for _ in range(exponent))
             terms.append((str(Poly({monomial: 1})), (coefficient, *atoms)))
-        return self._put("poly", *(entry for _, entry in sorted(terms)))
+        return self.put("poly", *(entry for _, entry in sorted(terms)))
 
     def term(self, term: Term) -> int:
         """The number of a term."""
@@ -110,52 +110,53 @@ class Table:
     def _encoded(self, node: Term | Cond) -> int:
         match node:
             case Num(value):
-                return self._put("num", str(value))
+                return self.put("num", str(value))
             case Size(poly):
-                return self._put("size", self.poly(poly))
+                return self.put("size", self.poly(poly))
             case Read(tensor, index):
-                return self._put("read", tensor, *map(self.poly, index))
+                return self.put("read", tensor, *map(self.poly, index))
             case Pow(base, exponent):
-                return self._put("pow", self._node(base), exponent)
+                return self.put("pow", self._node(base), exponent)
             case Call(fn, args):
-                return self._put("call", fn, *map(self._node, args))
+                return self.put("call", fn, *map(self._node, args))
             case Select(cond, then, other):
-                return self._put("select", self._node(cond), self._node(then), self._node(other))
+                return self.put("select", self._node(cond), self._node(then), self._node(other))
             case Reduce(kind, var, extent, guard, body):
                 limit, name = self.poly(extent), self.name(var)
-                return self._put("reduce", kind, name, limit, self._node(guard), self._node(body))
+                return self.put("reduce", kind, name, limit, self._node(guard), self._node(body))
             case Truth(value):
-                return self._put("truth", int(value))
+                return self.put("truth", int(value))
             case IntCmp(rel, poly):
                 poly = self._renamed(poly)
                 # p = 0 and -p = 0 are one condition; which of them stands here hung on the names
                 flip = rel == "==" and poly.terms and poly.terms[0][1] < 0
-                return self._put(INTEGER_RELATIONS[rel], self._poly(-poly if flip else poly))
+                return self.put(INTEGER_RELATIONS[rel], self._poly(-poly if flip else poly))
             case RealCmp(rel, a, b):
-                return self._put(REAL_RELATIONS[rel], self._node(a), self._node(b))
+                return self.put(REAL_RELATIONS[rel], self._node(a), self._node(b))
             case BoolRead(tensor, index):
-                return self._put("bool", tensor, *map(self.poly, index))
+                return self.put("bool", tensor, *map(self.poly, index))
             case Add(args) | Mul(args) | And(args) | Or(args):
-                return self._put(type(node).__name__.lower(), *map(self._node, args))
+                return self.put(type(node).__name__.lower(), *map(self._node, args))
             case Not(arg):
-                return self._put("not", self._node(arg))
+                return self.put("not", self._node(arg))
 
     def _atom(self, atom: Atom) -> int:
         match atom:
             case Sym(name):
-                return self._put("sym", name)
+                return self.put("sym", name)
             case FloorDiv(a, b):
-                return self._put("div", self._poly(a), self._poly(b))
+                return self.put("div", self._poly(a), self._poly(b))
             case Mod(a, b):
-                return self._put("mod", self._poly(a), self._poly(b))
+                return self.put("mod", self._poly(a), self._poly(b))
             case Min(a, b):
-                return self._put("imin", self._poly(a), self._poly(b))
+                return self.put("imin", self._poly(a), self._poly(b))
             case Max(a, b):
-                return self._put("imax", self._poly(a), self._poly(b))
+                return self.put("imax", self._poly(a), self._poly(b))
             case Entry(tensor, index):
-                return self._put("entry", tensor, *map(self._poly, index))
+                return self.put("entry", tensor, *map(self._poly, index))
 
-    def _put(self, *entry: Any) -> int:
+    def put(self, *entry: Any) -> int:
+        """The number of a node whose parts have numbers already."""
         place = self._places.setdefault(entry, len(self.entries))
         if place == len(self.entries):
             self.entries.append([list(part) if isinstance(part, tuple) else part for part in entry])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import plans
+from . import plans, rules
 from .graphs import Graph
 from .linear import Hints
 from .operators import Op
@@ -88,10 +88,20 @@ def places(checked: Checked, claim: Data, position: int, about: Data, evidence: 
     plans.check(checked.graph(about), checked.op, evidence)
 
 
+def identity(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
+    """JVP, VJP and RUNS: both sides have one normal form, after the steps that are given."""
+    op, code = checked.op(about["name"]), claim["code"]
+    if code not in ("JVP", "VJP", "RUNS"):
+        raise Refused("it shows what rules compute only")
+    name = op.moving[position - 2].name if code == "VJP" else ""  # behind SHAPE and JVP
+    rules.identity(op, code, name, exactly(evidence, ("by", "parts"), "the evidence")["parts"], checked.terms)
+
+
 METHODS: dict[tuple[str, str], Callable[[Checked, Data, int, Data, Data], None]] = {
     ("op", "sides"): side_conditions,
     ("graph", "structure"): structure,
     ("graph", "shape"): shape,
     ("graph", "table"): table,
     ("graph", "places"): places,
+    ("op", "identity"): identity,
 }

@@ -18,7 +18,7 @@ can't be moved by a limit and may be 0: n * n^-1 is [n != 0]. Nothing is multipl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from itertools import count, permutations, product
@@ -78,6 +78,24 @@ def linear(p: Node, name: str) -> tuple[Node, Node] | None:
     return t.poly(out[0]), t.poly(out[1])
 
 
+def divided(p: Node, by: Node) -> tuple[Node, Node]:
+    """(q, r) with p = q * by + r as polynomials."""
+    whole, rest = t.const(0), p
+    for _ in range(len(p.args) + 8 if by.args else 0):
+        lead, atoms = by.args[0]
+        for c, factors in rest.args:
+            left = [*factors]
+            for a in atoms:
+                left = [*left[: left.index(a)], *left[left.index(a) + 1 :]] if a in left else [t.ONE, *left]
+            if t.ONE not in left and c // lead and (len(by.args) == 1 or c % lead == 0):
+                step = t.poly({tuple(left): c // lead})
+                whole, rest = t.plus(whole, step), t.minus(rest, t.times(step, by))
+                break
+        else:
+            break
+    return whole, rest
+
+
 def is_size(atom: Node) -> bool:
     return atom.tag == "size"
 
@@ -107,11 +125,13 @@ class Normal:
     ) -> None:
         self.lower, self.ranges, self.known, self.generic = lower, ranges, known, generic
         self.shift = {n: t.plus(t.sym(n), t.const(k)) for n, k in lower.items() if k}
+        self.every: Sequence[tuple[Node, tuple[str, ...], Node]] = ()  # what holds of every entry of a tensor
         self.names = count()
         self.forms: dict[Node, Form] = {}
         self.texts: dict[Mono, Node] = {}
         self.canon: dict[Mono, Form] = {}
         self.depths: dict[Node, int] = {}
+        self.quotients: dict[Node, bool] = {}
 
     # What is known of integers
 
@@ -119,9 +139,27 @@ class Normal:
         """Whether p >= 0 is plain to see: at the ends of the ranges nothing is negative, perhaps less one fact."""
         inside = {**self.ranges, **(ranges or {})}
         lengths = (t.plus(e, t.const(-1)) for e in inside.values() if t.value(e) is None)
-        return self._least(p, inside) or any(
-            self._least(t.minus(p, f), inside) for f in (*self.known, *facts, *lengths)
-        )
+        known = (*self.known, *facts, *lengths, *self._entries(p))
+        if self._least(p, inside) or any(self._least(t.minus(p, fact), inside) for fact in known):
+            return True
+        for c, atoms in p.args:
+            if c not in (1, -1) or len(atoms) != 1 or atoms[0].tag not in ("div", "mod"):
+                continue
+            num, den = atoms[0].args
+            less, rest = t.minus(den, t.const(1)), t.minus(p, t.poly({atoms: c}))
+            if atoms[0].tag == "div":
+                # q >= -r is num >= -r * den, and q <= r is num <= r * den + den - 1, for q = num // den and den >= 1
+                rest = t.plus(t.times(rest, den), num, c)
+            rest = rest if c > 0 else t.plus(rest, less, 1 if atoms[0].tag == "div" else -1)
+            if (self._divides(den, inside) or self.surely(less, inside, facts)) and self.surely(rest, ranges, facts):
+                return True
+        return False
+
+    def _entries(self, p: Node) -> Iterator[Node]:
+        for entry in t.walk(p) if self.every else ():
+            for pattern, names, cond in self.every:
+                if entry.tag == "entry" and entry.args[0] == pattern.args[0] and cond.tag == "ge":
+                    yield t.substitute(cond.args[0], dict(zip(names, entry.args[1:], strict=True)))
 
     def _least(self, p: Node, ranges: dict[str, Node]) -> bool:
         for name in reversed(ranges):
@@ -143,6 +181,49 @@ class Normal:
             return a.tag == "mod" and self._positive(t.plus(a.args[1], t.const(-1)), ranges)
         sides = [self._positive(p, ranges) for p in a.args]
         return any(sides) if a.tag == "imax" else all(sides)
+
+    def whole(self, node: Node, ranges: Mapping[str, Node], facts: Sequence[Node] = ()) -> Node:
+        """The same with its quotients, remainders, minima and maxima made simpler where the ranges and facts hold."""
+        if node not in self.quotients:
+            self.quotients[node] = any(n.tag in ("div", "mod", "imin", "imax") for n in t.walk(node))
+        if not self.quotients[node]:
+            return t.atom(node) if node.tag in t.ATOMS else node
+        if node.tag == "reduce":
+            if any(node.args[1] in e.free for e in ranges.values()):
+                return node
+            inner = {**ranges, node.args[1]: node.args[2]}
+            known = [f for f in facts if node.args[1] not in f.free]
+            kind, var, *parts = node.args
+            return t.reduce(kind, var, *(self.whole(p, inner, known) for p in parts))
+        if node.tag not in ("div", "mod", "imin", "imax"):
+            return t.rebuild(node, lambda n: self.whole(n, ranges, facts))
+        a, b = (self.whole(p, ranges, facts) for p in node.args)
+        one = t.const(1)
+        if node.tag in ("imin", "imax"):
+            low = [p for p, q in ((a, b), (b, a)) if self.surely(t.minus(q, p), ranges, facts)]
+            return (
+                low[0]
+                if low and node.tag == "imin"
+                else t.plus(a, t.minus(b, low[0]))
+                if low
+                else t.built(node.tag, a, b)
+            )
+        less = t.minus(b, one)
+        if not self.surely(less, ranges, facts) and not self._divides(b, ranges):
+            return t.built(node.tag, a, b)
+        q, r = divided(a, b)
+        for k in (0, -1):
+            rest = t.plus(r, b, -k)
+            if self.surely(rest, ranges, facts) and self.surely(t.minus(less, rest), ranges, facts):
+                q, r = t.plus(q, t.const(k)), t.const(0)
+        q = t.plus(q, t.built("div", r, b)) if r.args else q
+        return q if node.tag == "div" else t.minus(a, t.times(b, q))
+
+    def _divides(self, p: Node, ranges: Mapping[str, Node]) -> bool:
+        """Whether p >= 1 since it is a factor of the length of a range that has an index."""
+        return self.surely(p, ranges) and any(
+            not divided(e, p)[1].args for e in (*ranges.values(), *self.ranges.values())
+        )
 
     # From terms to forms
 
@@ -209,7 +290,8 @@ class Normal:
         if kind == "prod" and guard is TRUE and length is not None and length <= 8:
             return self.product(self.form(t.substitute(body, {var: t.const(k)})) for k in range(length))
         for _ in range(2):  # in normal form, to see how deep the inside is, and then under the name that tells it
-            away = {var: t.sym(name := f"%{1 + max(self.depth(guard), self.depth(body))}")}
+            name = next(self._names(max(self.depth(guard), self.depth(body)), (guard.free | body.free) - {var}))
+            away = {var: t.sym(name)}
             body = self.term(self.form(t.substitute(body, away)))
             guard, var = self._condition(self.where(t.substitute(guard, away))), name
         return {(NONE, NONE, frozenset(((t.make("reduce", kind, var, extent, guard, body), 1),))): 1}
@@ -347,7 +429,7 @@ class Normal:
         return first, outside, scaled(inside, Fraction(1) / first)
 
     def leading(self, form: Form) -> Number:
-        return self._sorted(form)[0][1]
+        return self.ordered(form)[0][1]
 
     def _exp(self, form: Form) -> Form:
         factors: list[tuple[Node, Number]] = []
@@ -413,15 +495,33 @@ class Normal:
         if form == constant(1) or not form:
             return constant(int(bool(form) and sign > 0))
         p = self.term(form)
-        if not self.generic.isdisjoint(n.args[0] for n in t.walk(p) if n.tag == "read"):
-            if any(
-                (n.tag == "reduce" and n.args[0] != "sum") or (n.tag == "call" and n.args[0] in STEPS)
-                for n in t.walk(p)
-            ):
+        if not self.generic.isdisjoint(_reads(p)):
+            if any(n.args[0] in STEPS or (n.tag == "reduce" and n.args[0] != "sum") for n in t.walk(p) if n.args):
                 raise Refused("a comparison with an optimum or a step: no point is away from its ties")
+            if self._collapses(form):
+                raise Refused("a comparison of entries that may be one and the same")
             if sign < 0:
                 return plus(constant(1), scaled(self._sign(form, 1), -1))
         return {(NONE, frozenset((t.make("lt", *((ZERO, p) if sign > 0 else (p, ZERO))),)), NONE): 1}
+
+    def _collapses(self, form: Form) -> bool:
+        """Whether a form may be 0 whatever the entries of `generic` are: x[i] - x[j] is where i = j.
+
+        All reads of a tensor are taken for one; a part must be left that no integer and no other tensor multiplies.
+        """
+        groups: dict[str, Number | None] = {}
+        for (_, conds, factors), c in form.items():
+            # that an attribute may be 0 is KINK's business
+            mine = [
+                f
+                for f in factors
+                if not self.generic.isdisjoint(_reads(f[0])) or (f[0].tag == "read" and len(f[0].args) == 1)
+            ]
+            key = str(sorted(f"{_collapsed(a)} {e}" for a, e in mine))
+            others = bool(conds) or any(f not in mine and not is_exp(f[0]) for f in factors)
+            known = groups.get(key, 0)
+            groups[key] = None if others or known is None else known + c
+        return not any(groups.values())
 
     def cases(self, forms: list[Form], build: Callable[[list[Form]], Form]) -> Form:
         """build(forms), the conditions in the forms (that say nothing of bound indices) outside of it."""
@@ -443,9 +543,15 @@ class Normal:
 
     def settled(self, binders: frozenset[Any], conds: frozenset[Node], factors: frozenset[Any]) -> Form:
         """The form of a monomial of different atoms: equations solved, what says nothing left out."""
+        ranges = dict(sorted(binders, key=lambda b: b[0]))
+        facts = [c.args[0] for c in conds if c.tag == "ge"]
+        new = [(self.whole(a, ranges, facts), e) for a, e in factors]
+        if any(a is not b for (a, _), (b, _) in zip(new, factors, strict=True)):
+            return self.moved(
+                (binders, conds, frozenset()), {}, self.product(self.power(self.form(a), e) for a, e in new)
+            )
         if not binders and not conds:
             return {(binders, conds, factors): 1}
-        ranges = dict(sorted(binders, key=lambda b: b[0]))
         value = self._solved(ranges, conds)
         if value is not None:
             var, p, cond = value
@@ -497,13 +603,14 @@ class Normal:
     def _plain(self, text: str) -> str:
         return text
 
-    def moved(self, mono: Mono, mapping: Mapping[str, Node]) -> Form:
-        """A monomial with names replaced that it does not bind."""
+    def moved(self, mono: Mono, mapping: Mapping[str, Node], times: Form | None = None) -> Form:
+        """A monomial with names replaced that it does not bind, times a form."""
         binders, conds, factors = mono
         moved = frozenset((v, t.substitute(e, mapping)) for v, e in binders)
         same = frozenset(f for f in factors if f[0].free.isdisjoint(mapping))
         stay = frozenset(c for c in conds if c.free.isdisjoint(mapping))
         out: Form = {(NONE, stay, same): 1}
+        out = out if times is None else self.times(out, times)
         for cond in conds - stay:
             out = self.times(out, self.where(t.substitute(cond, mapping)))
         for atom, e in factors - same:
@@ -539,6 +646,10 @@ class Normal:
             self.depths[node] = found
         return found
 
+    def _names(self, depth: int, taken: frozenset[str]) -> Iterator[str]:
+        """Names for indices by how deep they stand; none that is free there."""
+        return (name for name in (f"%{k}" for k in count(depth + 1)) if name not in taken)
+
     def canonical(self, form: Form) -> Form:
         """The form with equal sums added up, whatever their indices are called."""
         out: Form = {}
@@ -562,7 +673,10 @@ class Normal:
         orders = [sum(order, ()) for order in product(*(permutations(groups[g]) for g in sorted(groups)))]
         if len(orders) > 120:
             raise Refused("too many indices that look alike")
-        found = [self.renamed(mono, {v: f"%{base + k + 1}" for k, v in enumerate(order)}) for order in orders]
+        free = NONE.union(*(n.free for n in (*conds, *(a for a, _ in factors), *(e for _, e in binders))))
+        fresh = self._names(base, free - {v for v, _ in binders})
+        names = [next(fresh) for _ in binders]
+        found = [self.renamed(mono, dict(zip(order, names, strict=True))) for order in orders]
         return found[0] if len(found) == 1 else min(found, key=lambda f: [(self._text(m).key, c) for m, c in f.items()])
 
     def _colour(self, mono: Mono, var: str, extent: Node) -> str:
@@ -579,11 +693,12 @@ class Normal:
 
     def term(self, form: Form) -> Node:
         """The term that a form is: the same for equal forms."""
-        parts = [(self._text(m), c) for m, c in self._sorted(form)]
+        parts = [(self._text(m), c) for m, c in self.ordered(form)]
         terms = [n if c == 1 else t.make("mul", t.num(c), n) if n is not ONE else t.num(c) for n, c in parts]
         return ZERO if not terms else terms[0] if len(terms) == 1 else t.make("add", *terms)
 
-    def _sorted(self, form: Form) -> list[tuple[Mono, Number]]:
+    def ordered(self, form: Form) -> list[tuple[Mono, Number]]:
+        """The monomials, under canonical names, in the order of their texts."""
         form = self.canonical(form)
         return sorted(form.items(), key=lambda f: self._text(f[0]).key) if len(form) > 1 else list(form.items())
 
@@ -605,8 +720,57 @@ class Normal:
     # What may be 0 throughout
 
     def vanishes(self, atom: Node, ranges: Mapping[str, Node]) -> bool:
-        """Whether an atom may be 0 at every point of some size; True where nothing is known."""
+        """Whether an atom may be 0 at every point of some size; True where nothing is known.
+
+        At one size an atom that is no size is an unknown of its own. What is positive where all unknowns are positive
+        does not vanish, nor does a sum of which one part is so and reads a tensor that no other part reads.
+        """
+        if self._bright(atom, 1, ranges) == 2:
+            return False
+        form = self.form(atom) if is_sum(atom) else {}
+        for mono in form:
+            others = {n for m in form if m is not mono for n in _tensors(m)}
+            if self._brightness(mono, 1, ranges) == 2 and any(
+                a.tag == "read" and a.args[0] not in others | {n for b, _ in mono[2] if b is not a for n in _reads(b)}
+                for a, _ in mono[2]
+            ):
+                return False
         return True
+
+    def _bright(self, atom: Node, e: Number, ranges: Mapping[str, Node]) -> int:
+        """2: positive where all unknowns are positive; 1: not negative there; 0: nothing is known."""
+        if is_size(atom):
+            p = atom.args[0]
+            return 2 if self.surely(t.plus(p, t.const(-1)), ranges) else 1 if e > 0 and self.surely(p, ranges) else 0
+        if is_sum(atom):
+            signs = [self._brightness(m, c, ranges) for m, c in self.form(atom).items()]
+            return 0 if not signs or 0 in signs or (e < 0 and 2 not in signs) else max(signs)
+        if atom.tag == "call" and not is_exp(atom):
+            # log n is 0 where n = 1, sin(x[i] - x[j]) where i = j; of one monomial that varies it is an unknown
+            return 2 if all(a.tag != "add" and _reads(a) for a in atom.args[1:]) else 0
+        return 2
+
+    def _brightness(self, mono: Mono, c: Number, ranges: Mapping[str, Node]) -> int:
+        inside = {**ranges, **dict(mono[0])}
+        sign = min((self._bright(a, e, inside) for a, e in mono[2]), default=2) if c > 0 else 0
+        bound = {v for v, _ in mono[0]}
+        some = all(e.free.isdisjoint(bound) and self.surely(t.plus(e, t.const(-1)), ranges) for _, e in mono[0])
+        return sign if some and not mono[1] else min(sign, 1)
+
+
+def _collapsed(part: Any) -> str:
+    if not isinstance(part, Node):
+        return str(part)
+    parts = part.args[:1] if part.tag in ("read", "bool") else part.args if part.tag != "poly" else ()
+    return f"({part.tag} {' '.join(map(_collapsed, parts))})"
+
+
+def _reads(node: Node) -> set[str]:
+    return {n.args[0] for n in t.walk(node) if n.tag in ("read", "bool")}
+
+
+def _tensors(mono: Mono) -> set[str]:
+    return {name for n in (*(a for a, _ in mono[2]), *mono[1]) for name in _reads(n)}
 
 
 def _given(form: Form, cond: Node, never: Node | None) -> Form:

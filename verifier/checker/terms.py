@@ -10,7 +10,7 @@ too large; so what follows may recurse.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -265,6 +265,11 @@ def negate(cond: Node) -> Node:
     return FALSE if cond is TRUE else TRUE if cond is FALSE else args[0] if tag == "not" else make("not", cond)
 
 
+def built(tag: str, a: Node, b: Node) -> Node:
+    """A quotient, remainder, minimum or maximum."""
+    return (_divided if tag in ("div", "mod") else _chosen)(tag, a, b)
+
+
 BUILD: dict[str, Callable[..., Node]] = {"size": size, "add": add, "mul": mul, "pow": power, "select": select}
 BUILD |= {"reduce": reduce, "ge": ge, "eq": eq, "and": both, "or": either, "not": negate}
 
@@ -283,10 +288,8 @@ def rebuild(node: Node, change: Callable[[Node], Node]) -> Node:
             out = plus(out, product)
         return out
     args = [change(a) if isinstance(a, Node) else a for a in node.args]
-    if node.tag in ("div", "mod"):
-        return _divided(node.tag, *args)
-    if node.tag in ("imin", "imax"):
-        return _chosen(node.tag, *args)
+    if node.tag in ("div", "mod", "imin", "imax"):
+        return built(node.tag, *args)
     if node.tag in ("sym", "entry"):
         return atom(make(node.tag, *args))
     build = BUILD.get(node.tag)
@@ -371,8 +374,8 @@ def rational(text: Any) -> Fraction:
 
 
 def name(text: Any) -> str:
-    """A name: a short text."""
-    if type(text) is not str or not 0 < len(text) <= LONGEST_NAME or not text.isprintable():
+    """A name: a short text; those with `~` are the checker's own."""
+    if type(text) is not str or not 0 < len(text) <= LONGEST_NAME or not text.isprintable() or "~" in text:
         raise Refused("a name is not a short text")
     return text
 
@@ -384,12 +387,12 @@ def integer(number: Any, bits: int = 1000) -> int:
     return number
 
 
-def decode(table: Any) -> list[Node]:
-    """The nodes of a table, each checked once, each made of earlier ones."""
+def decode(table: Any, nodes: list[Node] | None = None) -> list[Node]:
+    """The nodes of a table, each checked once, each made of earlier ones; `nodes` are those that are known already."""
     if type(table) is not list:
         raise Refused("the table of terms is not a list")
-    nodes: list[Node] = []
-    for place, entry in enumerate(table):
+    nodes = [] if nodes is None else nodes
+    for place, entry in enumerate(table[len(nodes) :], len(nodes)):
         if type(entry) is not list or not entry or type(entry[0]) is not str:
             raise Refused(f"term {place} is not a node")
         try:
@@ -399,7 +402,7 @@ def decode(table: Any) -> list[Node]:
     return nodes
 
 
-def at(nodes: list[Node], ref: Any, sort: str) -> Node:
+def at(nodes: Sequence[Node], ref: Any, sort: str) -> Node:
     """The node of a number, which must be of this sort: a polynomial p, a term t, a condition c, an atom a."""
     if type(ref) is not int or not 0 <= ref < len(nodes) or SORTS[nodes[ref].tag] != sort:
         raise Refused("a part that does not stand before, or is not of its sort")

@@ -74,12 +74,12 @@ class Branch:
         return other
 
 
-def refutation(facts: Facts, effort: int = 2) -> list[Any] | None:
+def refutation(facts: Facts, effort: int = 2, splits: int = SPLITS) -> list[Any] | None:
     """Steps that lead from the facts to a contradiction; None where none were found with an effort of 0, 1 or 2."""
     for level in range(effort + 1):
         branch = Branch(facts.copy(), count())
         names = ([*branch.known], [*branch.ways])
-        if _close(branch, level, SPLITS):
+        if _close(branch, level, splits):
             return _numbered(facts.copy(), *names, _needed(branch.steps)[0])
     return None
 
@@ -322,10 +322,10 @@ def _replay(facts: Facts, step: list[Any]) -> None:
 class Search(Hints):
     """Hints that are found when they are asked for, and kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, effort: int = 2, splits: int = SPLITS) -> None:
         super().__init__([])
         self.settled: list[tuple[Facts, Node]] = []
-        self.effort = 2
+        self.effort, self._splits = effort, splits
 
     def choice(self, options: Sequence[int], fits: Callable[[int], bool]) -> bool:
         before, kept, effort = len(self.given), len(self.settled), self.effort
@@ -347,7 +347,7 @@ class Search(Hints):
     def steps(self, facts: Facts, goal: Node) -> Any:
         self.settled.append((facts, goal))
         try:
-            found = refutation(facts.copy().assume(goal, yes=False), self.effort)
+            found = refutation(facts.copy().assume(goal, yes=False), self.effort, self._splits)
         except Refused:
             found = None  # a product that is too large for the checker
         self.given.append(0 if found is None else found)

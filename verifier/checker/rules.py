@@ -1,0 +1,328 @@
+"""JVP, VJP and RUNS of an operator, stated from its definition, and the steps that show them. [trusted]
+
+JVP: the jvp that runs is the calculus's derivative of the meaning. VJP: summed over all entries <jvp, g> = <dx, vjp>,
+with the calculus's derivative as the jvp. RUNS: what runs is the meaning. Of a formula with ties JVP and VJP may hold
+away from them only (`away`), which leans on KINK; the jvp and the vjp that run are then shown to agree everywhere.
+
+The difference of both sides is brought to its normal form; each step puts something equal in the place of one monomial,
+and in the end nothing is left. Monomials, and what is inside them, go by their numbers in the order of their texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from . import terms as t
+from .calculus import STEPS, derivative
+from .linear import Facts, Hints
+from .normal import NONE, Form, Mono, Normal, accumulate, constant, plus, scaled
+from .operators import Formula, Op
+from .terms import ZERO, Node, Refused
+
+FEW = 16  # a sum over so many indices is added up one by one
+
+
+class Statement(NamedTuple):
+    """left = right, for all sizes and all values of the indices in `ranges`."""
+
+    left: Node
+    right: Node
+    ranges: Mapping[str, Node]
+
+
+def tied(op: Op) -> bool:
+    """Whether the formula may have ties: what a stanza declares, conditions on reals, optima, functions with kinks."""
+
+    def one(n: Node) -> bool:
+        kinked = n.tag in ("lt", "le", "same") or (n.tag == "reduce" and n.args[0] in ("max", "min"))
+        return kinked or (n.tag == "call" and n.args[0] in (*STEPS, "abs", "max", "min"))
+
+    return bool(op.kinks) or any(map(one, t.walk(op.meaning())))
+
+
+def paired(body: Node, tensor: str, formula: Formula) -> Node:
+    """The sum over all entries of body * tensor."""
+    found = t.mul(body, t.make("read", tensor, *map(t.sym, formula.indices)))
+    for name, extent in reversed([*zip(formula.indices, formula.extents, strict=True)]):
+        found = t.reduce("sum", name, extent, t.TRUE, found)
+    return found
+
+
+def rule(op: Op, formula: Formula, indices: Sequence[str]) -> Node:
+    """What a rule says at these indices, unfolded."""
+    names = {old: t.sym(new) for old, new in zip(formula.indices, indices, strict=True)}
+    return t.substitute(op.unfolded(formula.body), names)
+
+
+def statement(op: Op, code: str, name: str = "", pairs: bool = False, agree: bool = False) -> Statement:
+    """The statement of a claim; `pairs` asks for the sums of the entries with any weights instead of each entry.
+
+    `agree`: that the jvp and the vjp (of the input `name`) that run are adjoint to each other.
+    """
+    forward = op.forward
+    axes = {"y": op.output.extents, **{p.name: p.extents for p in op.moving}}
+    if any(f.result.extents != axes[key or "y"] for key, f in op.computed.items()) or forward.extents != axes["y"]:
+        raise Refused("a rule that does not say what every entry is")
+    if code == "VJP":
+        found = op.computed[name].result
+        left = derivative(op.meaning(), {name: "d" + name})
+        if agree:
+            others = {"d" + p.name: (_letters(p.extents), ZERO) for p in op.moving if p.name != name}
+            left = t.inline(rule(op, op.computed["y"].result, forward.indices), others)
+        return Statement(paired(left, "g", forward), paired(op.unfolded(found.body), "d" + name, found), {})
+    if code == "JVP":
+        left = rule(op, op.computed["y"].result, forward.indices)
+        right = derivative(op.meaning(), {p.name: "d" + p.name for p in op.moving})
+    else:
+        left, right = rule(op, op.runs or forward, forward.indices), op.meaning()
+    if pairs:
+        return Statement(paired(left, "g", forward), paired(right, "g", forward), {})
+    return Statement(left, right, dict(zip(forward.indices, forward.extents, strict=True)))
+
+
+def _letters(extents: Sequence[Node]) -> tuple[str, ...]:
+    return tuple(f"i{k}" for k, _ in enumerate(extents))
+
+
+class Known:
+    """What an operator knows of integers: for the normal form, and for proofs from facts."""
+
+    def __init__(self, op: Op) -> None:
+        self.lower, self.plain = dict.fromkeys(op.sizes, 0), list[Node]()
+        self.conds = [t.ge(t.sym(n)) for n in sorted(op.sizes)]
+        self.every: list[tuple[Node, tuple[str, ...], Node]] = []
+        for cond in (c for r in op.requires for c in (r.args if r.tag == "and" else (r,))):
+            inside = {n.tag for n in t.walk(cond)}
+            if not inside.isdisjoint(("lt", "le", "same", "bool")):
+                continue
+            entries = {n for n in t.walk(cond) if n.tag == "entry"}
+            if cond.free <= op.fixed:
+                self.conds.append(cond)
+                self._plainly(cond)
+            elif len(entries) == 1:
+                (entry,) = entries
+                names = [
+                    p.args[0][1][0].args[0] for p in entry.args[1:] if len(p.args) == 1 and p.free and p.args[0][1]
+                ]
+                bare = [p for p, n in zip(entry.args[1:], names, strict=False) if p is t.sym(n)]
+                if len(bare) == len(entry.args) - 1 == len(set(names)) and op.fixed.isdisjoint(names):
+                    self.every.append((entry, tuple(names), cond))
+
+    def _plainly(self, cond: Node) -> None:
+        if cond.tag not in ("ge", "eq") or any(n.tag == "entry" for n in t.walk(cond)):
+            return
+        p = cond.args[0]
+        self.plain += [p] if cond.tag == "ge" else [p, t.minus(t.const(0), p)]
+        for name in p.free if len(p.free) == 1 else ():
+            least = t.value(t.minus(t.sym(name), p))
+            if least is not None:
+                self.lower[name] = max(self.lower.get(name, least), least)
+
+    def facts(self, ranges: Mapping[str, Node], *conds: Node) -> Facts:
+        """The facts where these indices are in their ranges and these conditions hold."""
+        found = Facts(*self.conds, *(c for v, e in sorted(ranges.items()) for c in _within(t.sym(v), e)), *conds)
+        found.every += self.every
+        return found
+
+
+def _within(p: Node, extent: Node) -> tuple[Node, Node]:
+    return t.ge(p), t.ge(t.minus(t.plus(extent, t.const(-1)), p))
+
+
+class Proof:
+    """The difference of a statement's sides, on its way to nothing."""
+
+    def __init__(self, op: Op, claim: Statement, away: bool, nodes: Sequence[Node], hints: Hints) -> None:
+        self.known, self.ranges, self.nodes, self.hints = Known(op), dict(claim.ranges), nodes, hints
+        generic = frozenset(p.name for p in op.moving) if away else NONE
+        self.work = Normal(self.known.lower, self.ranges, self.known.plain, generic)
+        self.work.every = self.known.every
+        left, right = self.work.form(claim.left), self.work.form(claim.right)
+        self.left = self.work.canonical(plus(left, scaled(right, -1)))
+
+    def step(self, kind: str, place: int, *rest: Any) -> None:
+        """Replace monomial `place`."""
+        mono, c = self.monomials()[place]
+        new = STEP[kind](self, mono, *rest)
+        del self.left[mono]
+        accumulate(self.left, self.work.canonical(new), c)
+
+    def monomials(self) -> list[tuple[Mono, Any]]:
+        """The monomials in their order."""
+        return self.work.ordered(self.left)
+
+    def _shown(self, goal: Node, ranges: Mapping[str, Node], conds: Sequence[Node]) -> None:
+        """Refused unless a condition on integers follows."""
+        facts = [c.args[0] for c in conds if c.tag == "ge"]
+        easier = self.work.whole(goal, ranges, facts)
+        if any(g.tag == "ge" and self.work.surely(g.args[0], ranges, facts) for g in (goal, easier)):
+            return
+        goal = easier
+        if not self.hints.shown(self.known.facts({**self.ranges, **ranges}, *conds), goal):
+            raise Refused("a condition on integers is not shown")
+
+    def _clear(self, mono: Mono, other: int, factor: int, names: Sequence[int]) -> Form:
+        """m = m B^-1 B, where B is not 0 throughout; B is a factor of another monomial, its indices renamed to m's."""
+        theirs = self.monomials()[other][0]
+        base = sorted((a for a, _ in theirs[2]), key=lambda a: a.key)[factor]
+        inside = sorted(v for v, _ in theirs[0] if v in base.free)
+        own = sorted(v for v, _ in mono[0])
+        mapping = {v: t.sym(own[k]) for v, k in zip(inside, names, strict=True)}
+        form = self.work.form(t.substitute(base, mapping))
+        inverse = self.work.power(form, -1)
+        present = {a for a, e in mono[2] if e < 0}
+        for atom in (a for m in inverse for a, _ in m[2]):
+            if atom not in present and self.work.vanishes(atom, dict(mono[0])):
+                raise Refused("what may be 0 throughout is no denominator")
+        return self.work.times(self.work.times({mono: 1}, inverse), form)
+
+    def _split(self, mono: Mono, cond: int) -> Form:
+        """m = m [c] + m [not c]."""
+        yes = self.work.where(t.at(self.nodes, cond, "c"))
+        no = self.work.where(t.negate(t.at(self.nodes, cond, "c")))
+        return plus(self.work.times({mono: 1}, yes), self.work.times({mono: 1}, no))
+
+    def _parts(self, mono: Mono) -> list[Node]:
+        return [*(e for _, e in mono[0]), *mono[1], *(a for a, _ in mono[2])]
+
+    def _integers(self, mono: Mono, without: Node | None = None) -> list[Node]:
+        return sorted((c for c in mono[1] if c.tag in ("ge", "eq") and c is not without), key=lambda c: c.key)
+
+    def _have(self, mono: Mono, cond: int) -> Form:
+        """A condition that follows from the others is put beside them."""
+        more = t.at(self.nodes, cond, "c")
+        self._shown(more, dict(mono[0]), self._integers(mono))
+        return (
+            {(mono[0], mono[1] | {more}, mono[2]): 1}
+            if more.tag == "ge"
+            else self.work.times({mono: 1}, self.work.where(more))
+        )
+
+    def _drop(self, mono: Mono, place: int) -> Form:
+        """A condition that follows from the others is left out."""
+        cond = self._integers(mono)[place]
+        self._shown(cond, dict(mono[0]), self._integers(mono, cond))
+        return {(mono[0], mono[1] - {cond}, mono[2]): 1}
+
+    def _empty(self, mono: Mono) -> Form:
+        """Nothing, where the conditions contradict each other."""
+        self._shown(t.FALSE, dict(mono[0]), self._integers(mono))
+        return {}
+
+    def _put(self, mono: Mono, atom: int, value: int) -> Form:
+        """An integer in the place of a quotient, minimum or entry that it is equal to."""
+        old, new = t.at(self.nodes, atom, "a"), t.at(self.nodes, value, "p")
+        self._shown(t.eq(t.minus(t.atom(old), new)), dict(mono[0]), self._integers(mono))
+
+        def change(n: Node) -> Node:
+            if n is old:
+                return new
+            if n.tag == "reduce" and n.args[1] in old.free | new.free:
+                return n
+            return t.rebuild(n, change)
+
+        out: Form = {(mono[0], mono[1], NONE): 1}
+        for base, e in mono[2]:
+            out = self.work.times(out, self.work.power(self.work.form(change(base)), e))
+        return out
+
+    def _few(self, mono: Mono, place: int) -> Form:
+        """A sum over a few indices, added up."""
+        var, extent = sorted(mono[0])[place]
+        length = t.value(extent)
+        if length is None or length > FEW:
+            raise Refused("a sum over many indices is not added up")
+        rest = (mono[0] - {(var, extent)}, mono[1], mono[2])
+        return plus(*(self.work.moved(rest, {var: t.const(k)}) for k in range(length)))
+
+    def _move(
+        self, mono: Mono, names: Sequence[str], extents: Sequence[int], conds: Sequence[int], there: Any, back: Any
+    ) -> Form:
+        """Other indices: old ones as polynomials in new ones and back, each the inverse of the other on the sets."""
+        old = sorted(mono[0], key=lambda b: b[0])
+        lengths = [t.at(self.nodes, e, "p") for e in extents]
+        new = [*zip(map(t.name, names), lengths, strict=True)]
+        where = [t.at(self.nodes, c, "c") for c in conds]
+        forward = {v: t.at(self.nodes, p, "p") for (v, _), p in zip(old, there, strict=True)}
+        backward = {v: t.at(self.nodes, p, "p") for (v, _), p in zip(new, back, strict=True)}
+        before, after = {v for v, _ in old}, {v for v, _ in new}
+        outside = {*self.ranges, *self.known.lower, *NONE.union(*(n.free for n in self._parts(mono)))} - before
+        free = [
+            NONE.union(*(p.free for p in part)) for part in ((*forward.values(), *where), backward.values(), lengths)
+        ]
+        if len(after) != len(new) or after & outside or free[0] & (before - after) or free[1] & (after - before):
+            raise Refused("indices are not told apart")
+        if free[2] & (before | after) or any(e.free & (before | after) for _, e in old):
+            raise Refused("a range that depends on another index")
+        sides: Any = (
+            (new, old, forward, backward, where, self._integers(mono)),
+            (old, new, backward, forward, self._integers(mono), where),
+        )
+        for side, other, there_, back_, has, gets in sides:
+            ranges = dict(side)
+            for v, extent in other:
+                for goal in _within(there_[v], t.substitute(extent, there_)):
+                    self._shown(goal, ranges, has)
+            for cond in gets:
+                self._shown(t.substitute(cond, there_), ranges, has)
+            for v, p in back_.items():
+                self._shown(t.eq(t.minus(t.substitute(p, there_), t.sym(v))), ranges, has)
+        real = frozenset(c for c in mono[1] if c.tag not in ("ge", "eq"))
+        moved = self.work.moved((NONE, real, mono[2]), forward)
+        out: Form = {}
+        for (binders, more, factors), c in moved.items():
+            accumulate(out, self.work.settled(binders | frozenset(new), more | frozenset(where), factors), c)
+        return out
+
+    def _never(self, mono: Mono, *times: str) -> Form:
+        """Nothing, where conditions p > 0 contradict each other: some of the p add up to no more than 0."""
+        signs = sorted((c for c in mono[1] if c.tag == "lt"), key=lambda c: c.key)
+        total: Form = {}
+        for cond, text in zip(signs, times, strict=True):
+            factor = t.rational(text)
+            if factor < 0:
+                raise Refused("a condition is taken a negative number of times")
+            sign = 1 if cond.args[0] is ZERO else -1
+            accumulate(total, self.work.form(cond.args[1] if sign > 0 else cond.args[0]), sign * factor)
+        total = self.work.canonical(total)
+        if not any(Fraction(x) for x in times) or total != constant(min(total.get(next(iter(constant(1))), 0), 0)):
+            raise Refused("the conditions do not contradict each other")
+        return {}
+
+
+STEP: dict[str, Callable[..., Form]] = {
+    "clear": Proof._clear,
+    "split": Proof._split,
+    "have": Proof._have,
+    "drop": Proof._drop,
+    "empty": Proof._empty,
+    "put": Proof._put,
+    "few": Proof._few,
+    "move": Proof._move,
+    "never": Proof._never,
+}
+
+
+def replay(op: Op, claim: Statement, away: bool, nodes: Sequence[Node], steps: Any, hints: Hints) -> None:
+    """Refused unless the steps show the statement."""
+    proof = Proof(op, claim, away, nodes, hints)
+    for kind, place, *rest in steps:
+        if kind not in STEP or type(place) is not int or place < 0:
+            raise Refused("an unknown step")
+        proof.step(kind, place, *rest)
+    hints.close()
+    if proof.left:
+        raise Refused(f"{len(proof.left)} terms of the difference remain")
+
+
+def identity(op: Op, code: str, name: str, parts: Any, nodes: Sequence[Node]) -> None:
+    """Refused unless the parts, each [away, pairs, steps, hints], show a claim of an operator."""
+    wanted = [False, True] if code == "VJP" and tied(op) else [False]
+    if len(parts) != len(wanted):
+        raise Refused("an identity of too few parts, or of too many")
+    for (away, pairs, steps, hints), agree in zip(parts, wanted, strict=True):
+        if away and (agree or code == "RUNS" or not tied(op)):
+            raise Refused("it has to hold at ties, too")
+        replay(op, statement(op, code, name, bool(pairs), agree), bool(away), nodes, steps, Hints(hints))

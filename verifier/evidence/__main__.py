@@ -1,0 +1,53 @@
+"""`python -m gradproof.verifier.evidence`: how many of the prelude's JVP, VJP and RUNS claims have evidence, by code.
+
+Words are names of operators, to ask about these only; `--left` lists the claims that have none.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+
+from gradproof.compiler.library import prelude
+from gradproof.compiler.portable import Table
+from gradproof.verifier.checker import rules
+from gradproof.verifier.checker.operators import Op
+from gradproof.verifier.evidence.identities import identity, sharing_of
+
+
+def main(words: list[str]) -> None:
+    """Find evidence, replay it, and count."""
+    names = [w for w in words if not w.startswith("--")]
+    table, counts = Table(), Counter[str]()
+    ops = {name: table.op(op) for name, op in prelude().ops.items() if not names or name in names}
+    sharing, slow, left, size = sharing_of(table), list[tuple[float, str]](), list[str](), 0
+    start = time.perf_counter()
+    for name, data in ops.items():
+        op = Op(data, sharing.nodes)
+        wanted = [("JVP", ""), *(("VJP", p.name) for p in op.moving)] if op.moving else []
+        spent = 0.0
+        for code, which in [*wanted, *([("RUNS", "")] if op.runs else [])]:
+            counts[code] += 1
+            parts = identity(op, code, which, sharing)
+            if parts is None:
+                left.append(f"{code} {which} of {name}")
+                continue
+            size += len(json.dumps(parts, separators=(",", ":")))
+            begin = time.perf_counter()
+            rules.identity(op, code, which, json.loads(json.dumps(parts)), sharing.nodes)
+            spent += time.perf_counter() - begin
+            counts[f"{code} replayed"] += 1
+        slow.append((spent, name))
+    slow.sort()
+    for code in ("JVP", "VJP", "RUNS"):
+        print(f"{code}: {counts[f'{code} replayed']} of {counts[code]} are replayed")
+    print(f"found in {time.perf_counter() - start:.0f} s, {size} bytes; ", end="")
+    print(f"replayed in {sum(s for s, _ in slow):.1f} s, median {1000 * slow[len(slow) // 2][0]:.1f} ms an operator")
+    print("slowest:", ", ".join(f"{name} {1000 * s:.0f} ms" for s, name in slow[-4:]))
+    if "--left" in words:
+        print("\n".join(left))
+
+
+main(sys.argv[1:])
