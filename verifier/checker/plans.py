@@ -328,11 +328,18 @@ def canonical(node: Node, depth: int = 0, done: dict[tuple[Node, int], Node] | N
     return found
 
 
-class Outermost(Normal):
-    """Normal forms in which an equation between two bound indices puts the outermost in terms of the other."""
-
-    def _plain(self, text: str) -> str:
-        return text.rjust(9) if text.startswith("~") else ""
+def turned(node: Node) -> Node:
+    """The node with sums of sums in the other order, so that other indices are put in terms of the others."""
+    bound: list[tuple[str, Node]] = []
+    guard = TRUE
+    while node.tag == "reduce" and node.args[0] == "sum" and node.args[2].free.isdisjoint(v for v, _ in bound):
+        _, var, extent, own, inner = node.args
+        bound.append((var, extent))
+        guard, node = t.both(guard, own), inner
+    node = t.rebuild(node, turned)
+    for var, extent in bound:
+        node, guard = t.reduce("sum", var, extent, guard, node), TRUE
+    return node
 
 
 Bound = tuple[tuple[str, Node], ...]
@@ -345,7 +352,8 @@ def needs(node: Node, normal: Normal, path: Path = frozenset(), bound: Bound = (
     partial = tag in ("div", "mod") or (tag == "pow" and args[1] < 0) or (tag == "reduce" and args[0] in ("max", "min"))
     if partial or (tag == "call" and domain(args[0], args[1:]) is not TRUE):
         free = node.free.union(*(c.free for c in path))
-        yield node, path | {t.ge(t.minus(extent, t.plus(t.sym(v), t.const(1)))) for v, extent in bound if v in free}
+        need = t.make("pow", args[0], -1) if tag == "pow" else node  # what must not be 0, whatever the exponent
+        yield need, path | {t.ge(t.minus(extent, t.plus(t.sym(v), t.const(1)))) for v, extent in bound if v in free}
     if tag == "select":
         yield from needs(args[0], normal, path, bound)
         yield from needs(args[1], normal, path | {args[0]}, bound)
@@ -505,8 +513,10 @@ class Check:
             got, wanted = (t.select(n, ONE, ZERO) for n in (got, wanted))
         ranges = {f"${k}": extent for k, extent in enumerate(shape)}
         lower = {n: low for n, (low, value) in self.graph.dims.items() if value is None}
-        normal = (Outermost if hint >= 4 else Normal)(lower, ranges)
-        apart = normal.canonical(forms.plus(normal.form(wanted), forms.scaled(normal.form(got), -1)))
+        normal = Normal(lower, ranges)
+        apart = normal.canonical(
+            forms.plus(normal.form(turned(wanted) if hint >= 4 else wanted), forms.scaled(normal.form(got), -1))
+        )
         given = list(needs(wanted, normal))
         if apart or not all(any(n is m and q <= p for m, q in given) for n, p in needs(got, normal)):
             raise Differs(f"{what} is computed as something else ({key} in the {self.mode} plan)", key)
