@@ -20,7 +20,7 @@ from .graphs import Graph, Step
 from .normal import Normal
 from .operators import Op
 from .reading import exactly
-from .terms import ONE, TRUE, ZERO, Node, Refused
+from .terms import FALSE, ONE, TRUE, ZERO, Node, Refused
 
 FIELDS = ("inputs", "outputs", "produces", "sizes", "slots", "static", "steps")
 MAPS: dict[str, Callable[..., Node]] = {
@@ -30,6 +30,7 @@ MAPS: dict[str, Callable[..., Node]] = {
     "div": lambda a, b: t.mul(a, power(b, -1)),
     "neg": t.neg,
 }
+CASES = 4  # distinctions inside each other
 LOGIC: dict[str, Callable[..., Node]] = {"and": t.both, "or": t.either, "not": t.negate}
 Index = tuple[Node, ...]
 
@@ -342,6 +343,13 @@ def turned(node: Node) -> Node:
     return node
 
 
+def supposed(node: Node, yes: Node, no: Node) -> Node:
+    """The node where a condition holds and its negation does not."""
+    if node.tag == "poly":
+        return node
+    return TRUE if node is yes else FALSE if node is no else t.rebuild(node, lambda inner: supposed(inner, yes, no))
+
+
 Bound = tuple[tuple[str, Node], ...]
 Path = frozenset[Node]
 
@@ -353,6 +361,7 @@ def needs(node: Node, normal: Normal, path: Path = frozenset(), bound: Bound = (
     if partial or (tag == "call" and domain(args[0], args[1:]) is not TRUE):
         free = node.free.union(*(c.free for c in path))
         need = t.make("pow", args[0], -1) if tag == "pow" else node  # what must not be 0, whatever the exponent
+        need = canonical(need, 1 + max((int(n[1:]) for n in need.free if n[0] == "@"), default=-1))
         yield need, path | {t.ge(t.minus(extent, t.plus(t.sym(v), t.const(1)))) for v, extent in bound if v in free}
     if tag == "select":
         yield from needs(args[0], normal, path, bound)
@@ -504,22 +513,35 @@ class Check:
         """Two entries at the labels of a tensor are equal, and the first is defined wherever the second is."""
         if got.tag == "poly" or wanted.tag == "poly":
             got, wanted = (t.size(n) if n.tag == "poly" else n for n in (got, wanted))
-        got, wanted = canonical(got), canonical(wanted)
-        if got is wanted:
-            return
-        if t.SORTS[got.tag] != t.SORTS[wanted.tag]:
-            raise Refused(f"{what} is computed as another kind of thing")
-        if t.SORTS[got.tag] == "c":
+        if t.SORTS[got.tag] == "c" and t.SORTS[wanted.tag] == "c":
             got, wanted = (t.select(n, ONE, ZERO) for n in (got, wanted))
+        if t.SORTS[got.tag] != "t" or t.SORTS[wanted.tag] != "t":
+            raise Refused(f"{what} is computed as another kind of thing")
         ranges = {f"${k}": extent for k, extent in enumerate(shape)}
-        lower = {n: low for n, (low, value) in self.graph.dims.items() if value is None}
-        normal = Normal(lower, ranges)
-        apart = normal.canonical(
-            forms.plus(normal.form(turned(wanted) if hint >= 4 else wanted), forms.scaled(normal.form(got), -1))
-        )
-        given = list(needs(wanted, normal))
-        if apart or not all(any(n is m and q <= p for m, q in given) for n, p in needs(got, normal)):
+        sides = canonical(got), canonical(turned(canonical(wanted)) if hint >= 4 else wanted)
+        if not self.equal(*sides, ranges, ()):
             raise Differs(f"{what} is computed as something else ({key} in the {self.mode} plan)", key)
+
+    def equal(self, got: Node, wanted: Node, ranges: Mapping[str, Node], known: tuple[Node, ...]) -> bool:
+        """Whether two canonical terms are shown equal, and the first defined where the second is, perhaps by cases."""
+        if got is wanted:
+            return True
+        lower = {n: low for n, (low, value) in self.graph.dims.items() if value is None}
+        normal = Normal(lower, ranges, known)
+        apart = normal.canonical(forms.plus(normal.form(wanted), forms.scaled(normal.form(got), -1)))
+        if not apart:
+            given = list(needs(wanted, normal))
+            return all(any(n is m and q <= p for m, q in given) for n, p in needs(got, normal))
+        conds = {c for _, where, _ in apart for c in where if c.tag == "ge" and not any("%" in n for n in c.free)}
+        if not conds or len(known) == CASES:
+            return False
+        cond = min(conds, key=lambda c: c.key)
+        sides = [(cond, t.negate(cond)), (t.negate(cond), cond)]
+        for yes, no in sides:
+            a, b = (canonical(supposed(n, yes, no)) for n in (got, wanted))
+            if not self.equal(a, b, ranges, (*known, yes.args[0])):
+                return False
+        return True
 
     def values(self, rows: Any, hints: Any) -> list[Value | None]:
         """Every node's value, in order."""
