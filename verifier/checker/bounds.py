@@ -103,7 +103,7 @@ class Bounds:
         self.hints, self.reads = hints, dict[str, Interval]()
         for term, found, _ in (said for fact in scope.reals for said in _said(fact)):
             # `x[0] > 0` and `x[i, i] > 0` speak of some entries only
-            names = [p.free - scope.op.fixed for p in term.args[1:]] if term.tag == "read" else [frozenset("01")]
+            names = [p.free - scope.fixed for p in term.args[1:]] if term.tag == "read" else [frozenset("01")]
             bare = all(len(n) == 1 and p is sym(*n) for p, n in zip(term.args[1:], names, strict=False))
             if bare and len(frozenset[str]().union(*names)) == sum(map(len, names)):
                 self.reads[term.args[0]] = meet(self.reads.get(term.args[0], ANY), found)
@@ -190,13 +190,13 @@ class Bounds:
 
     def inhabited(self, scope: Scope, name: str, extent: Node, guard: Node) -> bool:
         """Whether some index below the extent meets a guard: one that the evidence picks among the obvious ones."""
-        ends = [const(0), plus(extent, const(-1)), *map(sym, sorted(scope.ranges.keys() | scope.op.fixed))]
+        ends = [const(0), plus(extent, const(-1)), *map(sym, sorted(scope.ranges.keys() | scope.fixed))]
         for p in (c.args[0] for c in parts(guard) if c.tag in ("ge", "eq")):
             factor = next((c for c, atoms in p.args if [a.args[0] for a in atoms if a.tag == "sym"] == [name]), 0)
             rest = plus(p, sym(name), -factor)
             if factor in (1, -1):
                 end = plus(const(0), rest, -factor)
-                ends += [end, *(plus(end, sym(size)) for size in sorted(scope.op.sizes | scope.op.fixed))]
+                ends += [end, *(plus(end, sym(size)) for size in sorted(scope.fixed))]
 
         def fits(k: int) -> bool:
             there = {name: ends[k]}

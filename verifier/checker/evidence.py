@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import plans, rules
+from . import plans, ranges, rules
 from .graphs import Graph
 from .linear import Hints
 from .operators import Op
@@ -56,6 +56,15 @@ def side_conditions(checked: Checked, claim: Data, position: int, about: Data, e
     hints.close()
 
 
+def graph_ranges(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
+    """DOM of a graph."""
+    if claim["code"] != "DOM":
+        raise Refused("ranges show domains only")
+    hints = Hints(exactly(evidence, ("by", "steps"), "the evidence")["steps"])
+    ranges.dom(checked.graph(about), checked.op, hints)
+    hints.close()
+
+
 def structure(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
     """WF: reading the graph is the proof."""
     if claim["code"] != "WF":
@@ -99,6 +108,7 @@ def identity(checked: Checked, claim: Data, position: int, about: Data, evidence
 
 METHODS: dict[tuple[str, str], Callable[[Checked, Data, int, Data, Data], None]] = {
     ("op", "sides"): side_conditions,
+    ("graph", "ranges"): graph_ranges,
     ("graph", "structure"): structure,
     ("graph", "shape"): shape,
     ("graph", "table"): table,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from .calculus import domain, nonzero
@@ -29,32 +29,16 @@ class Scope:
     `reals`: comparisons of reals that hold, at the indices that they name.
     """
 
-    def __init__(self, op: Op) -> None:
-        self.op, self.facts = op, Facts()
+    def __init__(self, fixed: Iterable[str], facts: Facts) -> None:
+        self.fixed, self.facts = frozenset(fixed), facts
         self.ranges: dict[str, Node] = {}
         self.path: tuple[Node, ...] = ()
         self.reals: tuple[Node, ...] = ()
         self._inner: dict[tuple[object, ...], Scope] = {}
-        self.facts.assume(*(ge(sym(name)) for name in sorted(op.sizes)))
-        for cond in (part for whole in (*op.requires, *op.domain) for part in parts(whole)):
-            nodes = list(walk(cond))
-            own = cond.free - op.fixed
-            reads = {n for n in nodes if n.tag in ("read", "bool", "entry")}
-            named = {n: [p.args[0][1][0].args[0] for p in n.args[1:] if _bare(p)] for n in reads}
-            if any(n.tag in REAL for n in nodes):
-                # It holds at all indices of what it reads; of an index that it reads nothing at it says nothing.
-                self.reals += (cond,) if own <= {name for names in named.values() for name in names} else ()
-            elif not reads and not own:
-                self.facts.assume(cond)
-            elif len(reads) == 1:
-                (entry,) = reads
-                names = named[entry]
-                if entry.tag == "entry" and len(names) == len(entry.args) - 1 == len(own) and own == set(names):
-                    self.facts.every.append((entry, tuple(names), cond))
 
     def _copy(self) -> Scope:
         other = Scope.__new__(Scope)
-        other.op, other.facts, other.path, other.reals = self.op, self.facts.copy(), self.path, self.reals
+        other.fixed, other.facts, other.path, other.reals = self.fixed, self.facts.copy(), self.path, self.reals
         other.ranges, other._inner = dict(self.ranges), {}
         return other
 
@@ -86,9 +70,32 @@ class Scope:
     def bound(self, term: Node) -> tuple[str, Node, Node]:
         """The index of a reduction by a name that is free here, its guard and its body."""
         _, var, _, guard, body = term.args
-        name = unused(var, self.ranges.keys() | self.op.fixed)
+        name = unused(var, self.ranges.keys() | self.fixed)
         away = {var: sym(name)}
         return (var, guard, body) if name == var else (name, substitute(guard, away), substitute(body, away))
+
+
+def scope_of(op: Op) -> Scope:
+    """The scope outside of an operator's formulas: its sizes are not negative, and what it requires holds."""
+    scope = Scope(op.fixed, Facts())
+    scope.facts.assume(*(ge(sym(name)) for name in sorted(op.sizes)))
+    for cond in (part for whole in (*op.requires, *op.domain) for part in parts(whole)):
+        nodes = list(walk(cond))
+        own = cond.free - op.fixed
+        reads = {n for n in nodes if n.tag in ("read", "bool", "entry")}
+        named = {n: [p.args[0][1][0].args[0] for p in n.args[1:] if _bare(p)] for n in reads}
+        if any(n.tag in REAL for n in nodes):
+            # It holds at all indices of what it reads; of an index as a number it may say less.
+            counted = any(n.tag == "size" and not n.free.isdisjoint(own) for n in nodes)
+            scope.reals += () if counted or not own <= {name for names in named.values() for name in names} else (cond,)
+        elif not reads and not own:
+            scope.facts.assume(cond)
+        elif len(reads) == 1:
+            (entry,) = reads
+            names = named[entry]
+            if entry.tag == "entry" and len(names) == len(entry.args) - 1 == len(own) and own == set(names):
+                scope.facts.every.append((entry, tuple(names), cond))
+    return scope
 
 
 def _bare(p: Node) -> bool:

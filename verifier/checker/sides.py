@@ -16,7 +16,7 @@ from .bounds import Bounds
 from .calculus import derivative
 from .linear import Hints
 from .operators import Op
-from .scopes import REAL, Need, Scope, in_range, needs, parts, reads
+from .scopes import REAL, Need, Scope, in_range, needs, parts, reads, scope_of
 from .terms import (
     SORTS,
     TRUE,
@@ -40,7 +40,7 @@ from .terms import (
 
 def shape(op: Op, evidence: Mapping[str, Any], hints: Hints) -> None:
     """SHAPE of an operator; Refused, with what is not shown."""
-    scope = Scope(op)
+    scope = scope_of(op)
     satisfied(op, evidence["sizes"], evidence["values"])
     tables = _tables(op)
     made = [*op.output.extents, *(e for let in op.lets for e in let.extents)]
@@ -140,18 +140,19 @@ def slope(op: Op) -> Node:
 
 def dom(op: Op, evidence: Mapping[str, Any], hints: Hints) -> None:
     """DOM of an operator; Refused, with what is not shown to be defined."""
-    scope = Scope(op)
+    scope = scope_of(op)
     bounds = Bounds(scope, hints)
-    known = [*_needs(op.meaning(), scope.of(op.forward))]
+    known = [*real_needs(op.meaning(), scope.of(op.forward))]
     _defined(op, "", known, bounds)
     if op.moving and not op.lawful:
-        known += _needs(slope(op), scope.of(op.forward))
+        known += real_needs(slope(op), scope.of(op.forward))
     for key in op.computed:
         if key:
             _defined(op, key, known, bounds)
 
 
-def _needs(node: Node, scope: Scope) -> Iterator[Need]:
+def real_needs(node: Node, scope: Scope) -> Iterator[Need]:
+    """What a term needs of reals, and of the ranges of optima; SHAPE shows what it needs of integers."""
     return (n for n in needs(node, scope) if n.var or not _whole(n.cond))
 
 
@@ -163,8 +164,8 @@ def _defined(op: Op, key: str, known: Sequence[Need], bounds: Bounds) -> None:
         if formula.extents == op.forward.extents:  # then facts about the same entry have the same names
             body = substitute(body, dict(zip(indices, map(sym, op.forward.indices), strict=True)))
             indices = op.forward.indices
-        scope = Scope(op).inside(*zip(indices, formula.extents, strict=True))
-        for need in _needs(body, scope):
+        scope = scope_of(op).inside(*zip(indices, formula.extents, strict=True))
+        for need in real_needs(body, scope):
             cond = op.unfolded(need.cond)
             if need.var:
                 shown = bounds.inhabited(need.scope, need.var, need.extent, need.cond)

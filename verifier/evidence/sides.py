@@ -1,17 +1,21 @@
-"""Evidence for SHAPE and DOM of operators: the checker's own proof, with hints that are searched for."""
+"""Evidence for side conditions of operators and DOM of graphs: the checker's own proof, its hints searched for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import product
 from typing import Any
 
 from gradproof.compiler.claims import Claim
+from gradproof.compiler.graph import Graph
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.portable import Table
+from gradproof.verifier.checker import ranges
 from gradproof.verifier.checker.operators import Op
 from gradproof.verifier.checker.sides import PROOFS, satisfied
 from gradproof.verifier.checker.terms import Node, Refused, decode
+from gradproof.verifier.evidence.graphs import read
 from gradproof.verifier.evidence.linear import Search
 from gradproof.verifier.evidence.methods import Evidence, Subject
 
@@ -32,6 +36,20 @@ def side_evidence(subject: Subject, position: int, claim: Claim, table: Table) -
     except (Refused, RecursionError):
         return None
     return {"by": "sides", **evidence, "steps": found.given}
+
+
+def range_evidence(subject: Subject, position: int, claim: Claim, table: Table) -> Evidence | None:
+    """What the checker needs to show the domains of a graph; None where it can't be shown so."""
+    graph = read(subject, table) if isinstance(subject.what, Graph) and claim.code == "DOM" else None
+    if graph is None:
+        return None
+    found = Search()
+    nodes = nodes_of(table)
+    try:
+        ranges.dom(graph, cache(lambda name: Op(subject.memo["ops"][name], nodes)), found)
+    except (Refused, RecursionError):
+        return None
+    return {"by": "ranges", "steps": found.given}
 
 
 _decoded: list[Any] = [None, []]
