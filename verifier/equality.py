@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
+from time import perf_counter
 from typing import TypeAlias
 
 from gradproof.compiler.dims import Max, Min, Poly
@@ -92,6 +93,7 @@ def equal(
     work = Normalizer(context, generic)
     work.apart = True
     work.narrowing = laws is no_laws  # a law knows ranges as they are written
+    until = perf_counter() + timeout  # a difference that is no 0 may be long: past this nothing new is begun
     try:
         form = plus(work.form(left), scaled(work.form(right), -1))
         form = canonical(form)
@@ -100,10 +102,10 @@ def equal(
         if not form:
             return Equal(True, "normal form", frozenset(work.trace.cancelled))
         form = _added_up(form, work)
-        form = _cleared(form, work) if form else form
+        form = _cleared(form, work, until) if form else form
         if not form:
             return Equal(True, "normal form", frozenset(work.trace.cancelled))
-        form = _same_regions(form, work, timeout)
+        form = _same_regions(form, work, timeout, until)
         form = same_cases(form, work, facts, timeout) if form else form
         if not form:
             return Equal(True, "normal form + z3", frozenset(work.trace.cancelled))
@@ -169,11 +171,13 @@ def _chosen(monomial: Monomial, change: Choosing, guard: Guard, work: Normalizer
 # Denominators that are sums --------------------------------------------------------------------------------------
 
 
-def _cleared(form: Form, work: Normalizer) -> Form:
+def _cleared(form: Form, work: Normalizer, until: float) -> Form:
     """Multiply through by bases with negative or fractional powers: B^e = B^low * B^(e - low), expanded."""
     for _ in range(6):
         changed = False
         for pattern in _patterns(form, work):
+            if perf_counter() > until:
+                return form
             cleared = _clear(form, pattern, work)
             if cleared is not None and not cleared:
                 return {}
@@ -276,12 +280,12 @@ class _Region:
     cond: Cond
 
 
-def _same_regions(form: Form, work: Normalizer, timeout: float) -> Form:
+def _same_regions(form: Form, work: Normalizer, timeout: float, until: float) -> Form:
     """Drop each group of monomials that sum the same products over index sets that cancel."""
     groups: list[tuple[Monomial, list[tuple[Monomial, _Region]]]] = []
     # A change of indices takes entries at j to those at 2*a, not the other way round: plain positions come first.
     for monomial, coefficient in sorted(form.items(), key=_plainness):
-        for reference, members in groups:
+        for reference, members in groups if perf_counter() < until else ():
             cond = aligned(reference, monomial, work, timeout)
             if cond is not None:
                 members.append((monomial, _Region(coefficient, cond)))
@@ -291,9 +295,7 @@ def _same_regions(form: Form, work: Normalizer, timeout: float) -> Form:
     left: Form = {}
     for _, members in groups:
         regions = [region for _, region in members]
-        if len(members) > 1 and len(members) <= 8 and _cancel(regions, work.context, timeout):
-            continue
-        if len(members) == 1 and _empty(regions[0].cond, work.context, timeout):
+        if len(members) <= 8 and perf_counter() < until and _cancel(regions, work.context, timeout):
             continue
         accumulate(left, {m: region.coefficient for m, region in members})
     return left
@@ -305,21 +307,17 @@ def _plainness(item: tuple[Monomial, Number]) -> int:
 
 
 def _cancel(regions: list[_Region], context: Context, timeout: float) -> bool:
-    """Whether the coefficients of the regions that hold add up to 0, at every index."""
+    """Whether the coefficients of the regions that hold add up to 0, at every index; of one region: it is empty."""
     from gradproof.verifier.smt import prove_int
 
+    if len(regions) == 1:
+        return prove_int(negate(regions[0].cond), context.known(regions[0].cond), timeout).answer == "proved"
     bad: list[Cond] = []
     for pattern in product((True, False), repeat=len(regions)):
         if sum(r.coefficient for r, on in zip(regions, pattern, strict=True) if on) != 0:
             bad.append(both(*(r.cond if on else negate(r.cond) for r, on in zip(regions, pattern, strict=True))))
     goal = both(*(negate(b) for b in bad))
     return prove_int(goal, context.known(goal), timeout).answer == "proved"
-
-
-def _empty(cond: Cond, context: Context, timeout: float) -> bool:
-    from gradproof.verifier.smt import prove_int
-
-    return prove_int(negate(cond), context.known(cond), timeout).answer == "proved"
 
 
 # Conditions of reals ---------------------------------------------------------------------------------------------
