@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
+from gradproof.gate import remote
 from gradproof.gate.pool import Plan
-from gradproof.gate.remote import do, stamp
+from gradproof.gate.remote import stamp
 from gradproof.gate.wire import Data
 from gradproof.grammar.source import Diagnostic
 from gradproof.usage import UsageError
@@ -49,7 +50,7 @@ def _check(client: Any, address: str) -> None:
     except TimeoutError:
         raise UsageError(f"the cluster at {address} has no worker") from None
     try:
-        stamps = client.run(stamp)
+        stamps = client.run(remote.stamp)
     except Exception as error:
         raise UsageError(f"a worker of {address} can't load gradproof: {type(error).__name__}: {error}") from None
     if other := sorted(worker for worker, found in stamps.items() if found != stamp()):
@@ -68,7 +69,7 @@ class _Run:
         """Do everything."""
         from distributed import as_completed
 
-        answers: Any = cast(Any, as_completed)(raise_errors=False)
+        answers: Any = cast(Any, as_completed)(loop=self.client.loop, raise_errors=False)
         while not self.plan.finished:
             for future in self._submit():
                 answers.add(future)
@@ -87,7 +88,7 @@ class _Run:
             key = f"gradproof-{self.name}-{next(self.numbers)}"
             self.under_way[key] = job
             arguments = (job, closure(job["path"]), self.limit, self.memory)
-            yield self.client.submit(do, *arguments, key=key, pure=False, retries=LOSSES)
+            yield self.client.submit(remote.do, *arguments, key=key, pure=False, retries=LOSSES)
 
     def _take(self, future: Any) -> None:
         job = self.under_way.pop(future.key)
