@@ -129,6 +129,14 @@ def test_used_files_are_in_it(tmp_path: Path) -> None:
     assert data["sha256"] == hashlib.sha256(data["source"].encode()).hexdigest()
 
 
+def test_words_in_a_text_are_no_truth_values(tmp_path: Path) -> None:
+    """Escaped line ends and quotes do not end a text; what it says is the author's business."""
+    number = "1" * 500
+    text = f'# it is "true", or false, or {number}\nfn half(x) = x / 2  # "\\" true\n'
+    (tmp_path / "said.gproof").write_text(text)
+    assert number in json.loads(gp.build(tmp_path / "said.gproof").content)["source"]
+
+
 def test_layout_does_not_change_it(tmp_path: Path) -> None:
     one = "fn swish(x) = x / (1 + exp(-x))\n"
     (tmp_path / "a.gproof").write_text(one)

@@ -35,7 +35,7 @@ def parse(data: bytes) -> dict[str, Any]:
     """The object that the bytes are the canonical text of, its digests checked; Refused otherwise."""
     if len(data) > BYTES:
         raise Refused(f"it is larger than {BYTES >> 20} MiB")
-    bare = re.sub(rb'"(?:[^"\\\\]|\\\\.)*"', b"", data)
+    bare = re.sub(rb'"(?:[^"\\]|\\.)*"', b"", data)
     if re.search(rb"[0-9]{%d}|true|false" % DIGITS, bare):
         raise Refused(f"there is a truth value, or a number of {DIGITS} digits or more")
     try:
