@@ -112,7 +112,10 @@ def _real_name(name: str, scope: Scope, span: Span) -> Term:
         scope.used.add(name)
         return Read(name, ())
     if name not in scope.tensors:
-        raise unknown(name, (*scope.indices, *scope.integers, *scope.reals, *scope.tensors), span)
+        from gradproof.compiler.functions import FUNCTIONS
+
+        constants = [f"{fn}()" for fn, found in FUNCTIONS.items() if not found.arity]
+        raise unknown(name, (*scope.indices, *scope.integers, *scope.reals, *scope.tensors, *constants), span)
     if scope.lifted is None:
         if not scope.tensors[name].extents and scope.tensors[name].kind == "real":
             scope.used.add(name)

@@ -67,6 +67,8 @@ def unknown(name: str, known: Iterable[str], span: Span, what: str = "name") -> 
 
     close = get_close_matches(name, sorted(set(known)), n=3)
     advice = f"did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else ""
+    if what.startswith("index") and not close:
+        advice = f"an index stands on the left, or is bound: `sum({name}) ...`"
     return Diagnostic("E-UNKNOWN-NAME", f"unknown {what} `{name}`", span, advice)
 
 

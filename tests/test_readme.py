@@ -77,7 +77,7 @@ def test_make_targets_exist() -> None:
 
 def test_commands_of_the_table_exist() -> None:
     text = (ROOT / "README.md").read_text()
-    for command in set(re.findall(r"`gradproof (\w+)", text)):
+    for command in set(re.findall(r"`gradproof ([\w-]+)", text)):
         with pytest.raises(SystemExit) as stop, contextlib.redirect_stdout(io.StringIO()):
             parser().parse_args([command, "--help"])
         assert stop.value.code == 0

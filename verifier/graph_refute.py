@@ -5,20 +5,21 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from gradproof.compiler.bounds import text_between
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.denote import Intervals, Irrational, Undecided, Undefined
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.graph import Bound, Graph, TensorType
+from gradproof.compiler.graph import Bound, Graph, Node, TensorType
 from gradproof.runtime.scalars import scalars
 from gradproof.runtime.semantics import array_tape
-from gradproof.runtime.tape import Values
+from gradproof.runtime.tape import Tape, TapeNode, Values
 from gradproof.verifier.certain import above, differs
 from gradproof.verifier.operators import Options
 from gradproof.verifier.shrink import simplified
@@ -35,23 +36,46 @@ class Sample:
     arrays: Mapping[str, Any]
 
 
-def undefined(graph: Graph, options: Options) -> Counterexample | None:
-    """Inputs at which the forward or the backward pass applies a partial function outside its domain."""
+def undefined(graph: Graph, options: Options) -> tuple[Counterexample, Node] | None:
+    """Inputs at which the forward or the backward pass leaves the domain of a function, and the node that does."""
+    reached: list[int] = []
+    failing: list[Node] = []  # the last one is that of the point that is found in the end
 
     def test(sample: Sample, kind: str) -> Counterexample | None:
         table: Values[Any] | None = None
         try:
-            table = run(graph, sample, kind)
-            tape = array_tape(graph, scalars(kind))
+            table = run(graph, sample, kind, reached)
+            tape = _traced(array_tape(graph, scalars(kind)), reached)
             reals = [o for o in graph.outputs if graph.nodes[o].type.kind == "real"]
             seeds = [(o, tape.semantics.one(table.nodes[o])) for o in reals]
             tape.backward_dense_from(table, tape.seed_context(table, seeds))
         except Undefined as error:
             place = "the forward pass" if table is None else "the backward pass"
-            return report(sample, f"{place} is defined", f"{place}: {error}")
+            failing.append(graph.nodes[reached[-1]])
+            text = text_between(failing[-1].span, failing[-1].span)
+            where = f", at `{text}`" if text else ""
+            return report(sample, f"{place} is defined", f"{place}{where}: {error}")
         return None
 
-    return search(graph, options, test)
+    found = search(graph, options, test)
+    return (found, failing[-1]) if found is not None and failing else None
+
+
+def _traced(tape: Tape[Any], reached: list[int]) -> Tape[Any]:
+    """The tape, which writes down whose value or contributions it is about to compute."""
+
+    def follow(node: TapeNode[Any]) -> TapeNode[Any]:
+        def value(values: Values[Any]) -> Any:
+            reached.append(node.id)
+            return node.value(values)
+
+        def backward(values: Values[Any], cotangent: Any) -> Any:
+            reached.append(node.id)
+            return node.backward(values, cotangent)
+
+        return replace(node, value=value, backward=backward)
+
+    return replace(tape, nodes=(*tape.nodes[: tape.leaves], *map(follow, tape.nodes[tape.leaves :])))
 
 
 def violates(graph: Graph, bound: Bound, options: Options) -> Counterexample | None:
@@ -115,8 +139,8 @@ def _attempt(sample: Sample, test: Callable[[Sample, str], Counterexample | None
     return None
 
 
-def run(graph: Graph, sample: Sample, kind: str) -> Values[Any]:
-    """The value table at a sample."""
+def run(graph: Graph, sample: Sample, kind: str, reached: list[int] | None = None) -> Values[Any]:
+    """The value table at a sample; `reached` takes down the ids that are computed."""
     enclose = np.frompyfunc(Intervals().num, 1, 1) if kind == "interval" else None
 
     def given(name: str) -> Any:
@@ -125,7 +149,8 @@ def run(graph: Graph, sample: Sample, kind: str) -> Values[Any]:
 
     context = [np.asarray(given(node.name)) for node in graph.gamma]
     delta = {d.name: np.asarray(given(d.name)) for d in graph.delta}
-    return array_tape(graph, scalars(kind)).denote_all(context, delta, sample.dims)
+    tape = array_tape(graph, scalars(kind))
+    return (tape if reached is None else _traced(tape, reached)).denote_all(context, delta, sample.dims)
 
 
 def _dims(graph: Graph) -> list[dict[str, int]]:

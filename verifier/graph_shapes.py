@@ -31,6 +31,7 @@ class ShapeFailure:
     span: Span
     counterexample: Counterexample | None
     reason: str = ""
+    advice: tuple[str, ...] = ()
 
 
 def check_shapes(graph: Graph, facts: GraphFacts, timeout: float) -> list[ShapeFailure]:
@@ -156,8 +157,18 @@ def _prove(goal: Cond, what: str, span: Span, facts: GraphFacts, timeout: float)
             reason = f"nothing that is known of {', '.join(made)} says so"
             return ShapeFailure(what, span, None, reason)
         got = "it does not hold there" if entries_in(goal) else _sides(goal, dims)
-        return ShapeFailure(what, span, Counterexample(dims, values, what, got, True))
+        return ShapeFailure(what, span, Counterexample(dims, values, what, got, True), "", _advice(goal))
     return ShapeFailure(what, span, None, found.reason or "not proved")
+
+
+def _advice(goal: Cond) -> tuple[str, ...]:
+    """What to say where two sizes are the same in truth; nothing where the goal is no equation of sizes."""
+    if not isinstance(goal, IntCmp) or goal.rel != "==" or any(True for _ in goal.poly.entries()):
+        return ()
+    left = Poly({m: c for m, c in goal.poly.terms if c > 0})
+    right = left - goal.poly
+    same = f"`assume {left} == {right}`, or one dim for both, if they are always equal"
+    return same, "or a tensor of another shape"
 
 
 def _sides(goal: Cond, dims: dict[str, int]) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
+from gradproof.compiler.bounds import text_between
 from gradproof.compiler.branches import branching
-from gradproof.compiler.claims import Claim, Hypothesis, Verdict
-from gradproof.compiler.graph import Graph
+from gradproof.compiler.claims import Claim, Counterexample, Hypothesis, Verdict
+from gradproof.compiler.graph import Graph, Node
 from gradproof.compiler.laws import trusts
 from gradproof.compiler.obligations import own_claims
 from gradproof.verifier import post
@@ -90,7 +92,9 @@ def _shape(graph: Graph, claim: Claim, options: Options) -> Verdict:
     claim = replace(claim, span=worst.span)
     if worst.counterexample is not None:
         scope = ", ".join(f"{k} = {v}" for k, v in worst.counterexample.dims.items()) or ALL_SIZES
-        return Verdict(claim, "refuted", "z3, replayed", scope, seconds, counterexample=worst.counterexample)
+        return Verdict(
+            claim, "refuted", "z3, replayed", scope, seconds, counterexample=worst.counterexample, advice=worst.advice
+        )
     return Verdict(claim, "unknown", "", ALL_SIZES, seconds, reason=f"{worst.what}: {worst.reason}")
 
 
@@ -101,21 +105,34 @@ def _domain(graph: Graph, claim: Claim, ranges: Ranges, options: Options) -> Ver
         return Verdict(claim, "proved", "interval + z3", ALL_SIZES, perf_counter() - started)
     from gradproof.verifier.graph_refute import undefined
 
+    hit = undefined(graph, options)
+    seconds = perf_counter() - started
+    if hit is not None:
+        found, node = hit
+        claim = replace(claim, span=node.span)
+        scope = ", ".join(f"{k} = {v}" for k, v in found.dims.items()) or "at one point"
+        advice = _advice(graph, [f for f in failures if f.node.op == node.op] or failures, _empty(graph, node, found))
+        return Verdict(claim, "refuted", "replay", scope, seconds, counterexample=found, advice=advice)
     claim = replace(claim, span=failures[0].span)
     advice = _advice(graph, failures)
-    found = undefined(graph, options)
-    seconds = perf_counter() - started
-    if found is not None:
-        scope = ", ".join(f"{k} = {v}" for k, v in found.dims.items()) or ALL_SIZES
-        return Verdict(claim, "refuted", "replay", scope, seconds, counterexample=found, advice=advice)
     wanted = "; ".join(dict.fromkeys(f"{f.what} at {f.node.name}" for f in failures))
     return Verdict(claim, "unknown", "", ALL_SIZES, seconds, reason=f"not shown: {wanted}", advice=advice)
 
 
-def _advice(graph: Graph, failures: list[DomainFailure]) -> tuple[str, ...]:
-    """The safe forms of the operators that failed, and how to say that the inputs keep away."""
+def _advice(graph: Graph, failures: list[DomainFailure], empty: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The safe forms of the operators that failed, and how to say that the sizes or the inputs keep away."""
     forms = [form for failure in failures for form in graph.ops[failure.node.op].instead]
-    return (*dict.fromkeys(forms), "or an `assume` on the inputs that keeps it inside its domain")
+    sizes = [f"`dim {name} >= 1`, if it is never 0" for name in empty]
+    return (*sizes, *dict.fromkeys(forms), "or an `assume` on the inputs that keeps it inside its domain")
+
+
+def _empty(graph: Graph, node: Node, found: Counterexample) -> tuple[str, ...]:
+    """The dims that are 0 at the counterexample, need not be, and that the node's inputs or its text speak of."""
+    shapes = [graph.nodes[k].type.shape for k in node.parents]
+    spoken = {name for shape in shapes for extent in shape for name in extent.symbols}
+    spoken |= set(re.findall(r"\w+", text_between(node.span, node.span)))
+    zero = (d.name for d in graph.dims if d.value is None and d.lower == 0 and found.dims.get(d.name) == 0)
+    return tuple(name for name in zero if name in spoken)
 
 
 def _boundaries(graph: Graph, claim: Claim, ranges: Ranges, options: Options) -> Verdict:

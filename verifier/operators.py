@@ -72,11 +72,25 @@ def _settle(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Opt
         scope = ", ".join(f"{k} = {v}" for k, v in found.dims.items()) or "at one point"
         return Verdict(_at_fault(op, claim, found), "refuted", "replay", scope, seconds, counterexample=found)
     reason = outcome.reason or "not proved, and no counterexample was found"
+    if search and claim.code == "KINK" and "jumps" in reason and not op.lawful:
+        reason = "; ".join(filter(None, (reason, _jump(op, rules, options))))
     return Verdict(claim, "unknown", "", ALL_SIZES, seconds, reason=reason)
 
 
+def _jump(op: OpDef, rules: RuleSet, options: Options) -> str:
+    from gradproof.verifier.refute import Search
+
+    return Search(op, rules, min(1.0, options.search), options.seed).jump()
+
+
 def _at_fault(op: OpDef, claim: Claim, found: Counterexample) -> Claim:
-    """The claim, placed at the written rule that has no value at the counterexample, where it is that."""
+    """The claim, placed at the formula that reads out of bounds, or at the rule that has no value at the point."""
+    if claim.code == "SHAPE":
+        place = found.expected.rpartition(" in ")[2]
+        rules = {"jvp": op.jvp, "forward": op.runs or op.forward, **{f"vjp {rule.target}": rule for rule in op.vjps}}
+        rules |= {f"let {let.target}": let for let in op.lets}
+        formula = rules.get(place)
+        return replace(claim, span=formula.span) if formula else claim
     if claim.code != "DOM":
         return claim
     at = next((rule for rule in op.vjps if re.match(rf"vjp {re.escape(rule.target)}\b", found.got)), None)

@@ -216,6 +216,22 @@ class Search:
             self.limits = limits_of(self.op, self.rules, self.seconds)
         return found or wrong_limit(self, self.limits, point, kind)
 
+    def jump(self) -> str:
+        """Where the meaning seems to jump, for a reason of an unknown; empty where no such point is met."""
+        for point in itertools.islice(self.points(), 200):
+            for entry in self.indices(point):
+                try:
+                    own = self.value(point, entry, "interval")
+                    beside = self.outcomes(point, meaning_of(self.op), entry, "interval", {})
+                except (Undefined, Undecided, ZeroDivisionError):
+                    continue
+                other = next((one for one in beside if differs(own, one)), None)
+                if other is not None:
+                    shown_at = self.report(point, (), OUTPUT + str(list(entry)), own, other)
+                    at = ", ".join(f"{name} = {value}" for name, value in shown_at.values.items())
+                    return f"it seems to at {at}: {shown_at.expected} there, and {shown(other)} on a side of it"
+        return ""
+
     def directions(self, point: Point) -> Iterator[Tangents]:
         """Tangents of all inputs at once, then of one entry alone."""
         names = [TANGENT + p.name for p in self.op.differentiable]

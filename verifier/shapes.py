@@ -16,6 +16,7 @@ from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, OpDef
 from gradproof.compiler.rewriting import children, polys
 from gradproof.compiler.rules import RuleSet, extents
+from gradproof.compiler.show import show
 from gradproof.compiler.terms import (
     FALSE,
     TRUE,
@@ -207,4 +208,16 @@ def _quickly(goal: Goal) -> bool:
 def _counterexample(goal: Goal, model: Mapping[str, int]) -> Counterexample:
     dims = {k: v for k, v in model.items() if k in goal.context.lower}
     rest = {k: v for k, v in model.items() if k not in dims}
-    return Counterexample(dims, rest, goal.what, "it does not hold there", True)
+    return Counterexample(dims, rest, goal.what, _there(goal.cond, model), True)
+
+
+def _there(cond: Cond, model: Mapping[str, int]) -> str:
+    """What a condition's integers are at the counterexample: `i + 1 = 1`, where that is short."""
+    parts = cond.args if isinstance(cond, And) else (cond,)
+    told = []
+    for part in parts:
+        if isinstance(part, IntCmp) and not entries_in(part) and part.poly.symbols <= model.keys():
+            value = part.poly.evaluate(model)
+            if (value < 0) if part.rel == ">=" else value != 0:
+                told.append(f"{show(part)} is false")
+    return " and ".join(told) or "it does not hold there"

@@ -69,7 +69,7 @@ def explained(failures: Sequence[Verdict]) -> Iterator[str]:
         claim, point = verdict.claim, verdict.counterexample
         shown = verdict.reason if point is None else f"{point.values}{point.expected}{point.got}"
         groups.setdefault((claim.kind, claim.subject, claim.digest, verdict.answer, shown), []).append(verdict)
-    return map(_failure, groups.values())
+    return map(_failure, sorted(groups.values(), key=lambda group: group[0].answer != "refuted"))
 
 
 def _failure(verdicts: Sequence[Verdict]) -> str:
