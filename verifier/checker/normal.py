@@ -102,7 +102,7 @@ def is_size(atom: Node) -> bool:
 
 def is_sum(atom: Node) -> bool:
     """Whether an atom is a whole form, which a power other than 1, 2, ... keeps together."""
-    return atom.tag in ("add", "num", "select") or (atom.tag == "reduce" and atom.args[0] == "sum")
+    return atom.tag in ("add", "mul", "pow", "num", "select") or (atom.tag == "reduce" and atom.args[0] == "sum")
 
 
 def is_exp(atom: Node) -> bool:
@@ -745,10 +745,9 @@ class Normal:
         if is_sum(atom):
             signs = [self._brightness(m, c, ranges) for m, c in self.form(atom).items()]
             return 0 if not signs or 0 in signs or (e < 0 and 2 not in signs) else max(signs)
-        if atom.tag == "call" and not is_exp(atom):
-            # log n is 0 where n = 1, sin(x[i] - x[j]) where i = j; of one monomial that varies it is an unknown
-            return 2 if all(a.tag != "add" and _reads(a) for a in atom.args[1:]) else 0
-        return 2
+        # log n is 0 where n = 1, sin(n * x[i]) where n = 0: only of what is read, or an exponential, it is an unknown
+        inside = atom.args[-1] if atom.tag in ("call", "reduce") and not is_exp(atom) else atom
+        return 2 if inside.tag == "read" or (isinstance(inside, Node) and is_exp(inside)) else 0
 
     def _brightness(self, mono: Mono, c: Number, ranges: Mapping[str, Node]) -> int:
         inside = {**ranges, **dict(mono[0])}

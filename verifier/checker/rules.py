@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 from . import terms as t
 from .calculus import STEPS, derivative
-from .linear import Facts, Hints
+from .linear import Hints
 from .normal import NONE, Form, Mono, Normal, accumulate, constant, plus, scaled
 from .operators import Formula, Op
+from .scopes import Scope
 from .terms import ZERO, Node, Refused
 
 FEW = 16  # a sum over so many indices is added up one by one
@@ -61,70 +62,34 @@ def statement(op: Op, code: str, name: str = "", pairs: bool = False, agree: boo
 
     `agree`: that the jvp and the vjp (of the input `name`) that run are adjoint to each other.
     """
-    forward = op.forward
+    forward, meaning = op.forward, op.meaning()
     axes = {"y": op.output.extents, **{p.name: p.extents for p in op.moving}}
     if any(f.result.extents != axes[key or "y"] for key, f in op.computed.items()) or forward.extents != axes["y"]:
         raise Refused("a rule that does not say what every entry is")
+    tangents = {p.name: "d" + p.name for p in op.moving}
+    _reads_none(meaning, {"g", *tangents.values()})
     if code == "VJP":
         found = op.computed[name].result
-        left = derivative(op.meaning(), {name: "d" + name})
+        vjp, left = op.unfolded(found.body), derivative(meaning, {name: "d" + name})
         if agree:
-            others = {"d" + p.name: (_letters(p.extents), ZERO) for p in op.moving if p.name != name}
+            others = {"d" + p.name: (tuple(f"i{k}" for k, _ in enumerate(p.extents)), ZERO) for p in op.moving}
+            del others["d" + name]
             left = t.inline(rule(op, op.computed["y"].result, forward.indices), others)
-        return Statement(paired(left, "g", forward), paired(op.unfolded(found.body), "d" + name, found), {})
+        _reads_none(left, {"g"})
+        _reads_none(vjp, {*tangents.values()})
+        return Statement(paired(left, "g", forward), paired(vjp, "d" + name, found), {})
     if code == "JVP":
-        left = rule(op, op.computed["y"].result, forward.indices)
-        right = derivative(op.meaning(), {p.name: "d" + p.name for p in op.moving})
+        left, right = rule(op, op.computed["y"].result, forward.indices), derivative(meaning, tangents)
     else:
-        left, right = rule(op, op.runs or forward, forward.indices), op.meaning()
+        left, right = rule(op, op.runs or forward, forward.indices), meaning
     if pairs:
-        return Statement(paired(left, "g", forward), paired(right, "g", forward), {})
+        return Statement(paired(left, "~", forward), paired(right, "~", forward), {})
     return Statement(left, right, dict(zip(forward.indices, forward.extents, strict=True)))
 
 
-def _letters(extents: Sequence[Node]) -> tuple[str, ...]:
-    return tuple(f"i{k}" for k, _ in enumerate(extents))
-
-
-class Known:
-    """What an operator knows of integers: for the normal form, and for proofs from facts."""
-
-    def __init__(self, op: Op) -> None:
-        self.lower, self.plain = dict.fromkeys(op.sizes, 0), list[Node]()
-        self.conds = [t.ge(t.sym(n)) for n in sorted(op.sizes)]
-        self.every: list[tuple[Node, tuple[str, ...], Node]] = []
-        for cond in (c for r in op.requires for c in (r.args if r.tag == "and" else (r,))):
-            inside = {n.tag for n in t.walk(cond)}
-            if not inside.isdisjoint(("lt", "le", "same", "bool")):
-                continue
-            entries = {n for n in t.walk(cond) if n.tag == "entry"}
-            if cond.free <= op.fixed:
-                self.conds.append(cond)
-                self._plainly(cond)
-            elif len(entries) == 1:
-                (entry,) = entries
-                names = [
-                    p.args[0][1][0].args[0] for p in entry.args[1:] if len(p.args) == 1 and p.free and p.args[0][1]
-                ]
-                bare = [p for p, n in zip(entry.args[1:], names, strict=False) if p is t.sym(n)]
-                if len(bare) == len(entry.args) - 1 == len(set(names)) and op.fixed.isdisjoint(names):
-                    self.every.append((entry, tuple(names), cond))
-
-    def _plainly(self, cond: Node) -> None:
-        if cond.tag not in ("ge", "eq") or any(n.tag == "entry" for n in t.walk(cond)):
-            return
-        p = cond.args[0]
-        self.plain += [p] if cond.tag == "ge" else [p, t.minus(t.const(0), p)]
-        for name in p.free if len(p.free) == 1 else ():
-            least = t.value(t.minus(t.sym(name), p))
-            if least is not None:
-                self.lower[name] = max(self.lower.get(name, least), least)
-
-    def facts(self, ranges: Mapping[str, Node], *conds: Node) -> Facts:
-        """The facts where these indices are in their ranges and these conditions hold."""
-        found = Facts(*self.conds, *(c for v, e in sorted(ranges.items()) for c in _within(t.sym(v), e)), *conds)
-        found.every += self.every
-        return found
+def _reads_none(node: Node, names: set[str]) -> None:
+    if any(n.tag in ("read", "bool", "entry") and n.args[0] in names for n in t.walk(node)):
+        raise Refused("a formula reads what it should not")
 
 
 def _within(p: Node, extent: Node) -> tuple[Node, Node]:
@@ -135,10 +100,19 @@ class Proof:
     """The difference of a statement's sides, on its way to nothing."""
 
     def __init__(self, op: Op, claim: Statement, away: bool, nodes: Sequence[Node], hints: Hints) -> None:
-        self.known, self.ranges, self.nodes, self.hints = Known(op), dict(claim.ranges), nodes, hints
-        generic = frozenset(p.name for p in op.moving) if away else NONE
-        self.work = Normal(self.known.lower, self.ranges, self.known.plain, generic)
-        self.work.every = self.known.every
+        self.ranges, self.nodes, self.hints, self.facts = dict(claim.ranges), nodes, hints, Scope(op).facts
+        self.taken = op.fixed | claim.ranges.keys()
+        if any(name.startswith("%") for name in self.taken):
+            raise Refused("a size or index with the name of a canonical one")
+        lower, plain = dict.fromkeys(op.sizes, 0), [p for _, p in self.facts.known]
+        plain += [t.minus(t.const(0), p) for exact, p in self.facts.known if exact]
+        for p in plain:
+            least = t.value(t.minus(t.sym(next(iter(p.free))), p)) if len(p.free) == 1 else None
+            if least is not None:
+                (name,) = p.free
+                lower[name] = max(lower.get(name, least), least)
+        self.work = Normal(lower, self.ranges, plain, frozenset(p.name for p in op.moving) if away else NONE)
+        self.work.every = self.facts.every
         left, right = self.work.form(claim.left), self.work.form(claim.right)
         self.left = self.work.canonical(plus(left, scaled(right, -1)))
 
@@ -160,7 +134,8 @@ class Proof:
         if any(g.tag == "ge" and self.work.surely(g.args[0], ranges, facts) for g in (goal, easier)):
             return
         goal = easier
-        if not self.hints.shown(self.known.facts({**self.ranges, **ranges}, *conds), goal):
+        here = [c for v, e in sorted({**self.ranges, **ranges}.items()) for c in _within(t.sym(v), e)]
+        if not self.hints.shown(self.facts.copy().assume(*here, *conds), goal):
             raise Refused("a condition on integers is not shown")
 
     def _clear(self, mono: Mono, other: int, factor: int, names: Sequence[int]) -> Form:
@@ -248,7 +223,7 @@ class Proof:
         forward = {v: t.at(self.nodes, p, "p") for (v, _), p in zip(old, there, strict=True)}
         backward = {v: t.at(self.nodes, p, "p") for (v, _), p in zip(new, back, strict=True)}
         before, after = {v for v, _ in old}, {v for v, _ in new}
-        outside = {*self.ranges, *self.known.lower, *NONE.union(*(n.free for n in self._parts(mono)))} - before
+        outside = (self.taken | NONE.union(*(n.free for n in self._parts(mono)))) - before
         free = [
             NONE.union(*(p.free for p in part)) for part in ((*forward.values(), *where), backward.values(), lengths)
         ]

@@ -397,7 +397,7 @@ def find(op: Op, claim: Statement, away: bool, sharing: Sharing, seconds: float)
     for deep in (False, True):
         try:
             finder = Finder(op, claim, away, sharing, seconds, deep)
-        except (Refused, RecursionError):
+        except (Refused, RecursionError, ValueError):
             return None
         if finder.find():
             return [finder.steps, finder.hints.given]
