@@ -132,14 +132,22 @@ class Normal:
         self.canon: dict[Mono, Form] = {}
         self.depths: dict[Node, int] = {}
         self.quotients: dict[Node, bool] = {}
+        self.shifted: dict[Node, Node] = {}
+        self.sure: dict[tuple[Any, ...], bool] = {}
 
     # What is known of integers
 
-    def surely(self, p: Node, ranges: Mapping[str, Node] | None = None, facts: Iterable[Node] = ()) -> bool:
+    def surely(self, p: Node, ranges: Mapping[str, Node] | None = None, facts: Sequence[Node] = ()) -> bool:
         """Whether p >= 0 is plain to see: at the ends of the ranges nothing is negative, perhaps less one fact."""
         inside = {**self.ranges, **(ranges or {})}
+        key = (p, *inside.items(), *facts)
+        if key not in self.sure:
+            self.sure[key] = self._surely(p, inside, facts)
+        return self.sure[key]
+
+    def _surely(self, p: Node, inside: dict[str, Node], facts: Sequence[Node]) -> bool:
         lengths = (t.plus(e, t.const(-1)) for e in inside.values() if t.value(e) is None)
-        known = (*self.known, *facts, *lengths, *self._entries(p))
+        known = (f for f in (*self.known, *facts, *lengths, *self._entries(p)) if not f.free.isdisjoint(p.free))
         if self._least(p, inside) or any(self._least(t.minus(p, fact), inside) for fact in known):
             return True
         for c, atoms in p.args:
@@ -151,7 +159,7 @@ class Normal:
                 # q >= -r is num >= -r * den, and q <= r is num <= r * den + den - 1, for q = num // den and den >= 1
                 rest = t.plus(t.times(rest, den), num, c)
             rest = rest if c > 0 else t.plus(rest, less, 1 if atoms[0].tag == "div" else -1)
-            if (self._divides(den, inside) or self.surely(less, inside, facts)) and self.surely(rest, ranges, facts):
+            if (self._divides(den, inside) or self.surely(less, inside, facts)) and self.surely(rest, inside, facts):
                 return True
         return False
 
@@ -171,7 +179,9 @@ class Normal:
         return self._positive(p, ranges)
 
     def _positive(self, p: Node, ranges: Mapping[str, Node]) -> bool:
-        p = t.substitute(p, self.shift)
+        if p not in self.shifted:
+            self.shifted[p] = t.substitute(p, self.shift)
+        p = self.shifted[p]
         return all(c >= 0 and all(self._natural(a, ranges) for a in atoms) for c, atoms in p.args)
 
     def _natural(self, a: Node, ranges: Mapping[str, Node]) -> bool:

@@ -35,9 +35,9 @@ def main(words: list[str]) -> None:
                 left.append(f"{code} {which} of {name}")
                 continue
             size += len(json.dumps(parts, separators=(",", ":")))
-            begin = time.perf_counter()
+            begin = time.process_time()
             rules.identity(op, code, which, json.loads(json.dumps(parts)), sharing.nodes)
-            spent += time.perf_counter() - begin
+            spent += time.process_time() - begin
             counts[f"{code} replayed"] += 1
         slow.append((spent, name))
     slow.sort()
