@@ -254,10 +254,28 @@ class _Sum:
         low = self.low
         mask = low.cond(both(*self.guards), self.guarded)
         operands = [self.operand(f) for f in self.factors]
+        if self.running() and len(operands) == 1:
+            return _fold(low, "sum", self.binders, operands[0], mask)
         if all(map(total, self.factors)) and (len(operands) != 1 or not symbols(mask) <= symbols(operands[0])):
             ones = low.builder.select(low.labels([mask]), mask, Scalar(ONE), Scalar(ZERO))
             return self.contraction([*operands, ones]) if operands else self.contraction([ones])
         return _fold(low, "sum", self.binders, low.product(operands, []), mask)
+
+    def running(self) -> bool:
+        """Whether this is a sum up to each place, or from it on, of what does not depend on it: one pass does it."""
+        if len(self.guards) != 1 or len(self.binders) != 1:
+            return False
+        guard, ((name, extent),) = self.guards[0], self.binders.items()
+        if not isinstance(guard, IntCmp) or guard.rel != ">=":
+            return False
+        linear = guard.poly.linear_in(name)
+        if linear is None or linear[0].constant not in (1, -1):
+            return False
+        slope, rest = linear[0].constant, linear[1]
+        (place, *more) = sorted(rest.symbols) or ("",)
+        if more or self.low.extents.get(place) != extent or any(place in free_symbols(f) for f in self.factors):
+            return False
+        return (rest + slope * Poly.sym(place)).constant is not None
 
     def scattered(self) -> Operand | None:
         """The sum of the product at the positions that an equality with an outer index gives, where there is one."""

@@ -13,6 +13,7 @@ from gradproof.compiler.terms import ONE, ZERO, Cond
 from gradproof.runtime.contraction import Call, contract, copying, total
 from gradproof.runtime.externs import run_floats
 from gradproof.runtime.floats import COMPARE, FOLD, IDENTITY, MAPS, Array, Binding, Floats, ufunc
+from gradproof.runtime.prefixes import prefix_calls, prefix_of
 from gradproof.runtime.scattering import fixed_gather, scatter, scatter_slices
 from gradproof.runtime.views import along, gathered, integers, view
 
@@ -154,6 +155,10 @@ class Binder:
     def _fold(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
         value = self.operand(step.operands[0], shape)
         identity = IDENTITY[step.name]
+        prefix = prefix_of(self.program, step)
+        if prefix is not None:
+            self.calls += prefix_calls(step.name, prefix, value, out)
+            return
         if len(step.operands) > 1:
             guard = self.operand(step.operands[1], shape)
             room = np.empty(shape, out.dtype)

@@ -11,6 +11,7 @@ from gradproof.compiler.kernels import Scalar
 from gradproof.compiler.plan import Plan
 from gradproof.runtime.binding import Binder
 from gradproof.runtime.interpret import run_kernel, run_program
+from gradproof.runtime.prefixes import unread_guards
 from gradproof.runtime.scalars import FLOAT64, Array, Binding, Floats
 
 __all__ = ["Executor", "run_kernel", "run_program"]
@@ -28,12 +29,18 @@ class Executor:
         self.plan, self.scalar = plan, scalar
         program, slots = plan.program, plan.slots
         binding = Binding(dims, {})
-        buffers = [np.zeros(max(size.evaluate(dims), 0), _DTYPES.get(kind, scalar.dtype)) for kind, size in slots.sizes]
+        unread = unread_guards(program) & slots.static  # a static register has its slot to itself
+        idle = {slots.of[reg] for reg in unread}
+        buffers = [
+            np.zeros(0 if k in idle else max(size.evaluate(dims), 0), _DTYPES.get(kind, scalar.dtype))
+            for k, (kind, size) in enumerate(slots.sizes)
+        ]
         self.registers: list[Array] = []
         binder = Binder(program, self.registers, binding, scalar)
         for reg, slot in enumerate(slots.of):
             shape = binder.shape(program.axes(reg))
-            self.registers.append(buffers[slot][: int(np.prod(shape))].reshape(shape))
+            buffer = buffers[slot]
+            self.registers.append(buffer if slot in idle else buffer[: int(np.prod(shape))].reshape(shape))
         read = {r for step in program.steps for r in step.reads}
         read |= {v.operand.reg for v in program.outputs if not isinstance(v.operand, Scalar)}
         self.inputs: list[tuple[str, Array | None]] = [
@@ -44,6 +51,8 @@ class Executor:
         count = len(program.inputs)
         with scalar.context():
             for reg, step in enumerate(program.steps, count):
+                if reg in unread:
+                    continue
                 calls = binder.bind(step, self.registers[reg])
                 if reg in slots.static:
                     for call in calls:
