@@ -4,7 +4,7 @@ BIN := .venv/bin
 FOLDERS := compiler runtime verifier grammar
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test mutants check bench kinks torch-table links format clean help
+.PHONY: demo test mutants check bench kinks torch-table prelude links format clean help
 
 demo: .venv/.run ## prove the examples, show a refusal, train the digits
 	@printf '\n== The examples: every claim proved, for all sizes ==\n'
@@ -36,6 +36,9 @@ kinks: .venv/.test ## write docs/kinks.md: what is used at kinks here, in PyTorc
 torch-table: .venv/.test ## judge PyTorch's own table of derivatives, and write docs/torch_table.md
 	$(BIN)/python -m pip install --quiet -e .[torch]
 	$(BIN)/python benchmarks/torch_table.py --write
+
+prelude: .venv/.test ## write the prelude's certificates again (minutes)
+	$(BIN)/gradproof build --prelude
 
 format: .venv/.dev ## rewrite to the house format
 	$(BIN)/ruff check --fix .

@@ -71,7 +71,7 @@ def build(
     except terms.Refused as problem:
         raise RuntimeError(f"the checker refuses a certificate of ours: {problem}") from None
     if output is not None:
-        _write(Path(output), content)
+        write(Path(output), content)
     return Built(content, *counts)
 
 
@@ -136,7 +136,7 @@ def _inside(first: str, path: str) -> str:
     return Path(os.path.relpath(os.path.realpath(path), Path(os.path.realpath(first)).parent)).as_posix()
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
     """Write at once or not at all: a reader never sees half of a certificate."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:

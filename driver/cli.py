@@ -106,7 +106,8 @@ def parser() -> argparse.ArgumentParser:
     _add_timeout(run)
 
     build = commands.add_parser("build", help="prove files, and write certificates that others can check and run")
-    build.add_argument("paths", nargs="+", metavar="FILE", help="a file, a folder, a glob, or - for standard input")
+    build.add_argument("paths", nargs="*", metavar="FILE", help="a file, a folder, a glob, or - for standard input")
+    build.add_argument("--prelude", action="store_true", help="write those that come with gradproof (of family FILE)")
     build.add_argument("-o", "--output", metavar="OUT.gpc", help="where it goes (default: beside the file)")
     _add_timeout(build)
 

@@ -27,6 +27,7 @@ from gradproof.verifier.graphs import verdicts_of_graph
 from gradproof.verifier.loops import verdicts_of_loop
 from gradproof.verifier.operators import Options, verdicts_of_op
 from gradproof.verifier.progress import attempt
+from gradproof.verifier.shipped import replayed
 from gradproof.verifier.symmetry import symmetry_verdict
 
 __all__ = ["Options", "Task", "certify", "replay", "required", "tasks", "verify"]
@@ -61,7 +62,7 @@ def tasks(ops: Sequence[OpDef], graphs: Sequence[Graph], options: Options | None
         from gradproof.verifier.second import asked_twice, check_solvers
 
         check_solvers(options.solvers)
-        once = tasks(ops, graphs, replace(options, solvers=Options().solvers), order)
+        once = tasks(ops, graphs, replace(options, solvers=Options().solvers, shipped=False), order)
         return [replace(task, settle=partial(asked_twice, task.settle, options.timeout)) for task in once]
     scope = _Scope.of(ops, graphs, order)
     found = [Task(claims_of_op(op), partial(_advised, op, options), True) for op in scope.ops]
@@ -107,7 +108,7 @@ def certify(verdicts: Sequence[Verdict]) -> Certificate:
 
 def _advised(op: OpDef, options: Options) -> list[Verdict]:
     """The verdicts on one operator, with a proved repair beside what is refuted where one is asked for and found."""
-    verdicts = verdicts_of_op(op, options)
+    verdicts = verdicts_of_op(op, options, replayed(op) if options.shipped else {})
     if options.repair <= 0 or all(v.answer != "refuted" for v in verdicts):
         return verdicts
     from gradproof.verifier.repair import advised  # late: it needs NumPy, as the search does

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
@@ -32,11 +32,13 @@ class Options:
     search: float = 4.0
     seed: int = 0
     solvers: tuple[str, ...] = ("z3",)  # with "cvc5" every question goes to both (second.py)
+    shipped: bool = True  # what the prelude's own certificates prove is replayed, not proved again (shipped.py)
     repair: float = 0.0  # seconds for a proved repair of an operator that is refuted; 0: none is looked for
 
 
-def verdicts_of_op(op: OpDef, options: Options) -> list[Verdict]:
-    """One verdict for each claim of the operator, in the order of claims_of_op."""
+def verdicts_of_op(op: OpDef, options: Options, known: Mapping[str, Verdict] | None = None) -> list[Verdict]:
+    """One verdict for each claim of the operator, in the order of claims_of_op; `known` ones by key are not sought."""
+    known = known or {}
     forget()  # every claim makes its own forms and keeps none
     claims = claims_of_op(op)
     try:
@@ -44,7 +46,8 @@ def verdicts_of_op(op: OpDef, options: Options) -> list[Verdict]:
     except NotLinear as error:
         return [_without_rules(op, claim, position, error, options) for position, claim in enumerate(claims)]
     return [
-        attempt(claim, partial(_settle, op, rules, claim, position, options)) for position, claim in enumerate(claims)
+        known.get(claim.key) or attempt(claim, partial(_settle, op, rules, claim, position, options))
+        for position, claim in enumerate(claims)
     ]
 
 

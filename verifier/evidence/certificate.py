@@ -25,6 +25,7 @@ from gradproof.verifier.evidence.registry import evidence_of
 from gradproof.verifier.plans import modes_of
 
 Data: TypeAlias = dict[str, Any]
+Provable: TypeAlias = OpDef | Graph | LoopDef
 
 
 class NoCertificate(ValueError):
@@ -40,11 +41,16 @@ class Texts:
 
 
 def certificate(
-    texts: Texts, ops: Iterable[OpDef], graphs: Sequence[Graph], verdicts: Iterable[Verdict], version: str
+    texts: Texts,
+    ops: Iterable[OpDef],
+    graphs: Sequence[Graph],
+    verdicts: Iterable[Verdict] | Callable[[Provable], Iterable[Verdict]],
+    version: str,
 ) -> bytes:
     """The certificate of these operators and graphs and of the operators that they use.
 
-    Verdicts are found by what they say, so they may be those of the same program in another layout.
+    Verdicts are found by what they say, so they may be those of the same program in another layout; or a function
+    gives them, for a subject of which not every claim has evidence.
     NoCertificate where a claim is not proved or two definitions have one name.
     """
     table = Table()
@@ -59,16 +65,35 @@ def certificate(
         "terms": table.entries,
         "uses": [list(use) for use in texts.uses],
     }
-    proved = {_said(v.claim): v for v in verdicts if v.answer == "proved"}
+    said = _Said(verdicts)
     for subject in subjects:
         subject.memo["ops"] = data["ops"]
         for position, claim in enumerate(claims_of(subject.what)):
-            if _said(claim) not in proved:
-                raise NoCertificate(f"{claim.code} of {claim.subject} is not proved: {claim.text}")
-            found = evidence_of(subject, position, claim, proved[_said(claim)], table)
-            data["claims"].append({**entry(claim), "evidence": found})
+            found = evidence_of(subject, position, claim, table)
+            data["claims"].append({**entry(claim), "evidence": found or {"by": said.word(subject.what, claim)}})
     data["digest"] = digest_of(canonical(data), "")
     return canonical(data)
+
+
+class _Said:
+    """Whose word there is for claims, by what they say."""
+
+    def __init__(self, verdicts: Iterable[Verdict] | Callable[[Provable], Iterable[Verdict]]) -> None:
+        self._prove = verdicts if callable(verdicts) else None
+        self._known: dict[tuple[str, str, str, str], Verdict] = {}
+        self._keep(() if callable(verdicts) else verdicts)
+
+    def _keep(self, verdicts: Iterable[Verdict]) -> None:
+        self._known |= {_said(v.claim): v for v in verdicts}
+
+    def word(self, what: Provable, claim: Claim) -> str:
+        """`z3` or `verifier`; NoCertificate where the claim is not proved."""
+        if _said(claim) not in self._known and self._prove is not None:
+            self._keep(self._prove(what))
+        verdict = self._known.get(_said(claim))
+        if verdict is None or verdict.answer != "proved":
+            raise NoCertificate(f"{claim.code} of {claim.subject} is not proved: {claim.text}")
+        return "z3" if "z3" in verdict.by else "verifier"
 
 
 def planned(graph: Graph) -> tuple[Plan, ...]:
@@ -120,7 +145,7 @@ def _subjects(graph: Graph, data: Data, table: Table, plans: Callable[[Graph], t
         yield from _subjects(loop.body, data["loops"][name]["body"], table, plans)
 
 
-def claims_of(what: OpDef | Graph | LoopDef) -> tuple[Claim, ...]:
+def claims_of(what: Provable) -> tuple[Claim, ...]:
     """The claims that are about this one thing."""
     match what:
         case OpDef():

@@ -1,9 +1,10 @@
-"""Which evidence a claim gets: the first method that finds some; otherwise whose word it is, said as such."""
+"""Which evidence a claim gets: what the first method finds that finds some."""
 
 from __future__ import annotations
 
-from gradproof.compiler.claims import Claim, Verdict
+from gradproof.compiler.claims import Claim
 from gradproof.compiler.portable import Table
+from gradproof.verifier.checker.terms import Refused
 from gradproof.verifier.evidence.graphs import shape_evidence, structure_evidence
 from gradproof.verifier.evidence.identities import identity_evidence
 from gradproof.verifier.evidence.methods import Evidence, Method, Subject
@@ -21,10 +22,13 @@ METHODS: tuple[Method, ...] = (
 )
 
 
-def evidence_of(subject: Subject, position: int, claim: Claim, verdict: Verdict, table: Table) -> Evidence:
-    """Evidence for a proved claim, number `position` of its subject's."""
+def evidence_of(subject: Subject, position: int, claim: Claim, table: Table) -> Evidence | None:
+    """Evidence for a claim, number `position` of its subject's; None where no method finds any."""
     for method in METHODS:
-        found = method(subject, position, claim, table)
+        try:
+            found = method(subject, position, claim, table)
+        except (Refused, RecursionError):  # what the checker would refuse as too large is no evidence
+            continue
         if found is not None:
             return found
-    return {"by": "z3" if "z3" in verdict.by else "verifier"}
+    return None
