@@ -19,7 +19,7 @@ from .calculus import STEPS, derivative
 from .linear import Hints
 from .normal import NONE, Form, Mono, Normal, accumulate, constant, plus, scaled
 from .operators import Formula, Op
-from .scopes import Scope
+from .scopes import scope_of
 from .terms import ZERO, Node, Refused
 
 FEW = 16  # a sum over so many indices is added up one by one
@@ -100,7 +100,7 @@ class Proof:
     """The difference of a statement's sides, on its way to nothing."""
 
     def __init__(self, op: Op, claim: Statement, away: bool, nodes: Sequence[Node], hints: Hints) -> None:
-        self.ranges, self.nodes, self.hints, self.facts = dict(claim.ranges), nodes, hints, Scope(op).facts
+        self.ranges, self.nodes, self.hints, self.facts = dict(claim.ranges), nodes, hints, scope_of(op).facts
         self.taken = op.fixed | claim.ranges.keys()
         if any(name.startswith("%") for name in self.taken):
             raise Refused("a size or index with the name of a canonical one")
