@@ -8,7 +8,7 @@ missing sum, parentheses. Nothing here knows an operator.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeAlias
@@ -152,12 +152,7 @@ def _turned(node: Term) -> Term:
 
 
 def _renamed(node: Term, name: str, other: str) -> Term:
-    def cond(one: Cond) -> Cond:
-        return map_cond(one, lambda t: _renamed(t, name, other), cond)
-
-    if isinstance(node, Read):
-        return replace(node, tensor=other) if node.tensor == name else node
-    return map_children(node, lambda t: _renamed(t, name, other), cond)
+    return _reread(node, lambda read: replace(read, tensor=other) if read.tensor == name else read)
 
 
 def _sums(body: Term, scope: Scope) -> Iterator[Edit]:
@@ -187,19 +182,14 @@ def _sums(body: Term, scope: Scope) -> Iterator[Edit]:
 def _positions(node: Term, scope: Scope, old: Poly, extent: Poly, only: str, var: str) -> Term:
     """The term with a position of axes of this extent replaced by an index."""
 
-    def cond(one: Cond) -> Cond:
-        return map_cond(one, term, cond)
+    def changed(read: Read) -> Term:
+        axes = scope.reals.get(read.tensor, ())
+        if only not in ("", read.tensor) or len(axes) != len(read.index):
+            return read
+        pairs = zip(read.index, axes, strict=True)
+        return Read(read.tensor, tuple(Poly.sym(var) if (p, e) == (old, extent) else p for p, e in pairs))
 
-    def term(one: Term) -> Term:
-        if isinstance(one, Read):
-            axes = scope.reals.get(one.tensor, ())
-            if only in ("", one.tensor) and len(axes) == len(one.index):
-                pairs = zip(one.index, axes, strict=True)
-                return Read(one.tensor, tuple(Poly.sym(var) if (p, e) == (old, extent) else p for p, e in pairs))
-            return one
-        return map_children(one, term, cond)
-
-    return term(node)
+    return _reread(node, changed)
 
 
 # Edits at one place
@@ -365,6 +355,7 @@ def _reductions(node: Reduce, scope: Scope) -> Iterator[Edit]:
         yield "one entry more or less", reduce_(node.kind, node.var, node.extent + step, node.guard, node.body)
     for new in _polys(node.extent, scope):
         yield "another extent", reduce_(node.kind, node.var, new, node.guard, node.body)
+    yield from _turned_reads(node, scope)
     for name, limit in scope.indices:
         if limit == node.extent:
             yield f"no {node.kind}", substitute(node.body, {node.var: Poly.sym(name)})
@@ -373,6 +364,35 @@ def _reductions(node: Reduce, scope: Scope) -> Iterator[Edit]:
                     for guard in (apart, negate(apart)):
                         both_ = both(node.guard, guard)
                         yield "a condition", reduce_(node.kind, node.var, node.extent, both_, node.body)
+
+
+def _turned_reads(node: Reduce, scope: Scope) -> Iterator[Edit]:
+    """Two positions of one tensor exchanged inside of a binder, which then runs over the axis that it came to."""
+    for tensor in sorted({r.tensor for r in walk(node.body) if isinstance(r, Read) and len(r.index) > 1}):
+        axes = scope.reals.get(tensor, ())
+        for a, b in itertools.combinations(range(len(axes)), 2):
+
+            def turned(read: Read, tensor: str = tensor, a: int = a, b: int = b) -> Term:
+                index = list(read.index)
+                if read.tensor == tensor:
+                    index[a], index[b] = index[b], index[a]
+                return Read(read.tensor, tuple(index))
+
+            body = _reread(node.body, turned)
+            reads = (r for r in walk(body) if isinstance(r, Read) and r.tensor == tensor)
+            own = Poly.sym(node.var)
+            for extent in {e for r in reads for p, e in zip(r.index, axes, strict=True) if p == own}:
+                yield f"the indices of `{tensor}` exchanged", reduce_(node.kind, node.var, extent, node.guard, body)
+
+
+def _reread(node: Term, change: Callable[[Read], Term]) -> Term:
+    def cond(one: Cond) -> Cond:
+        return map_cond(one, term, cond)
+
+    def term(one: Term) -> Term:
+        return change(one) if isinstance(one, Read) else map_children(one, term, cond)
+
+    return term(node)
 
 
 def _descendants(node: Term) -> Iterator[Term]:

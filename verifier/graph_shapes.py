@@ -6,6 +6,7 @@ the arguments' types and with the node's own; what is not the same polynomial is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -150,7 +151,7 @@ def _prove(goal: Cond, what: str, span: Span, facts: GraphFacts, timeout: float)
         return None
     if found.answer == "refuted" and found.model is not None:
         dims = {k: int(v) for k, v in found.model.items() if k in facts.context.lower}
-        values = {k: int(v) for k, v in found.model.items() if k not in dims}
+        values = {k: int(v) for k, v in found.model.items() if k not in dims and not k.endswith("`")}
         made = sorted(name for name in {e.tensor for e in entries_in(goal)} if value_id(ungrouped(name)) is not None)
         if made:
             # The model chose these entries freely; that the graph computes such ones is not known.
@@ -162,8 +163,11 @@ def _prove(goal: Cond, what: str, span: Span, facts: GraphFacts, timeout: float)
 
 
 def _advice(goal: Cond) -> tuple[str, ...]:
-    """What to say where two sizes are the same in truth; nothing where the goal is no equation of sizes."""
-    if not isinstance(goal, IntCmp) or goal.rel != "==" or any(True for _ in goal.poly.entries()):
+    """What to say where two sizes are the same in truth, or where an input's entries are within bounds."""
+    if isinstance(goal, IntCmp) and entries_in(goal):
+        whole = re.sub(r"\[[^\[\]]*\]", "", show(goal))
+        return (f"`assume {whole}`", "or an operator's result that ensures it") if "[" not in whole else ()
+    if not isinstance(goal, IntCmp) or goal.rel != "==":
         return ()
     left = Poly({m: c for m, c in goal.poly.terms if c > 0})
     right = left - goal.poly

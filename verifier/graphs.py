@@ -92,9 +92,10 @@ def _shape(graph: Graph, claim: Claim, options: Options) -> Verdict:
     claim = replace(claim, span=worst.span)
     if worst.counterexample is not None:
         scope = ", ".join(f"{k} = {v}" for k, v in worst.counterexample.dims.items()) or ALL_SIZES
-        return Verdict(
-            claim, "refuted", "z3, replayed", scope, seconds, counterexample=worst.counterexample, advice=worst.advice
-        )
+        alike = [f.advice for f in failures if f.span == worst.span and f.counterexample is not None]
+        advice = tuple(dict.fromkeys((*(a[0] for a in alike if a), *worst.advice)))
+        found = worst.counterexample
+        return Verdict(claim, "refuted", "z3, replayed", scope, seconds, counterexample=found, advice=advice)
     return Verdict(claim, "unknown", "", ALL_SIZES, seconds, reason=f"{worst.what}: {worst.reason}")
 
 

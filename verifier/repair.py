@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, product
 from time import perf_counter
 from typing import TypeAlias
 
@@ -23,7 +23,7 @@ from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, Kink, Op
 from gradproof.compiler.rewriting import map_cond, rename_tensors, replace_reads, tensors, walk
 from gradproof.compiler.rules import extents
 from gradproof.compiler.show import show, show_formula
-from gradproof.compiler.terms import Num, Read, Reduce, Term
+from gradproof.compiler.terms import ONE, ZERO, Num, Read, Reduce, Term, int_ge, num
 from gradproof.compiler.transpose import NotLinear
 from gradproof.grammar.source import Span
 from gradproof.verifier.operators import Options, verdict_of_claim
@@ -77,12 +77,27 @@ def repairs(op: OpDef, verdicts: list[Verdict], options: Options) -> Iterator[Re
         repair = _repaired(op, suspect, verdicts, perf_counter() + share, options)
         if repair is not None:
             yield repair
+    if any(v.claim.code == "SHAPE" and v.answer == "refuted" for v in verdicts):
+        yield from islice(_required(op, verdicts, options), 1)
+
+
+def _required(op: OpDef, verdicts: list[Verdict], options: Options) -> Iterator[Repair]:
+    """A size that is at least 1, or 2: then what is read is there."""
+    before = {_key(v): v.answer for v in verdicts}
+    for least, size in product((1, 2), op.sizes):
+        cond = int_ge(Poly.sym(size), least)
+        made = replace(op, requires=(*op.requires, cond))
+        settled = _settles(made, before, perf_counter() + LAST, options)
+        if settled:
+            name = f"size({size})" if size.endswith("..") else size
+            yield Repair("require", f"require {name} >= {least}", "then it is in bounds", op.span, made, settled)
 
 
 def _suspects(op: OpDef, verdicts: list[Verdict]) -> Iterator[Suspect]:
     wrong = {v.claim.code for v in verdicts if v.answer != "proved"}
     failed = {v.claim.text for v in verdicts if v.claim.code == "VJP" and v.answer != "proved"}
-    for k, kink in enumerate(op.kinks):
+    usual = sorted(enumerate(op.kinks), key=lambda one: isinstance(one[1].value, Num) and one[1].value in (ZERO, ONE))
+    for k, kink in usual:
         if "KINK" in wrong and isinstance(kink.value, Num):
             yield _at(op, k, kink)
     for rule in op.vjps:
@@ -103,7 +118,7 @@ def _at(op: OpDef, k: int, kink: Kink) -> Suspect:
         return replace(op, kinks=(*op.kinks[:k], changed, *op.kinks[k + 1 :]))
 
     made = Formula("at", op.forward.indices, op.forward.extents, kink.value, kink.span)  # type: ignore[arg-type]
-    return Suspect("at", made, put, None, frozenset())
+    return Suspect("at", made, put, None, frozenset(), tuple(map(num, ("0", "1", "1/2", "-1"))))
 
 
 def _vjp(op: OpDef, rule: Formula) -> Suspect:

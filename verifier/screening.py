@@ -18,6 +18,7 @@ from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, OpDef, Param
 from gradproof.compiler.rewriting import substitute_cond, walk
 from gradproof.compiler.rules import derived_jvp, extents, rules_of
+from gradproof.compiler.show import show
 from gradproof.compiler.terms import (
     Cond,
     IntCmp,
@@ -54,6 +55,7 @@ class Suspect:
     put: Callable[[Formula | None], OpDef | None]
     goal: Callable[[Sample], Wanted] | None  # where and what its value must be; None where only a proof can tell
     linear: frozenset[str]
+    first: tuple[Term, ...] = ()  # what is tried before any edit
 
 
 def screened(op: OpDef, suspect: Suspect, end: float) -> Iterator[tuple[str, Term]]:
@@ -68,7 +70,8 @@ def screened(op: OpDef, suspect: Suspect, end: float) -> Iterator[tuple[str, Ter
     scope = _scope(op, suspect)
     seen = {body}
     factors = ((f"{c} times it" if c != -1 else "the other sign", _scaled(body, c)) for c in _ratios(checks, body))
-    for change, candidate in itertools.chain(factors, edits(body, scope, len(suspect.formula.indices))):
+    first = ((f"the value {show(term)}", term) for term in suspect.first)
+    for change, candidate in itertools.chain(first, factors, edits(body, scope, len(suspect.formula.indices))):
         if perf_counter() > end:
             return
         if candidate in seen:

@@ -179,7 +179,7 @@ def _bounds(
 ) -> Iterator[Goal]:
     for position, extent in zip(index, table[tensor], strict=True):
         if position.constant is not None or position.as_symbol is None or context.ranges.get(str(position)) != extent:
-            shown = f"{tensor}[{', '.join(map(str, index))}] reads below {extent} in {name}"
+            shown = f"{tensor}[{', '.join(map(show, index))}] reads below {show(extent)} in {name}"
             yield Goal(in_range(position, extent), context, path, shown)
 
 
@@ -207,7 +207,7 @@ def _quickly(goal: Goal) -> bool:
 
 def _counterexample(goal: Goal, model: Mapping[str, int]) -> Counterexample:
     dims = {k: v for k, v in model.items() if k in goal.context.lower}
-    rest = {k: v for k, v in model.items() if k not in dims}
+    rest = {k.split("#")[0]: v for k, v in model.items() if k not in dims}
     return Counterexample(dims, rest, goal.what, _there(goal.cond, model), True)
 
 
