@@ -16,7 +16,7 @@ from . import normal as forms
 from . import terms as t
 from .buffers import Layout, Template, Value, entries, labels, template
 from .calculus import domain
-from .graphs import Graph, Step
+from .graphs import Graph, Step, product
 from .normal import Normal
 from .operators import Op
 from .reading import exactly
@@ -61,20 +61,50 @@ def inside(p: Node, extent: Node) -> Node:
     return t.both(t.ge(p), t.ge(t.minus(t.minus(extent, p), t.const(1))))
 
 
+def gathered(p: Node) -> bool:
+    """Whether a position is not affine in indices."""
+    return any(a.tag != "sym" for _, m in p.args for a in m) or any(
+        sum(a.args[0][0] in "$~" for a in m) > 1 for _, m in p.args
+    )
+
+
+def held(p: Node, extent: Node) -> Node:
+    """A position held inside of an axis: max(min(p, extent - 1), 0)."""
+    for tag, limit in (("imin", t.minus(extent, t.const(1))), ("imax", t.const(0))):
+        p = t.rebuild(t.make(tag, p, limit), lambda part: part)
+    return p
+
+
 class Meaning:
     """What registers of a plan hold, down to those that are left uninterpreted."""
 
-    def __init__(self, layout: Layout, cuts: frozenset[int]) -> None:
+    def __init__(self, layout: Layout, cuts: frozenset[int], shape: Sequence[Node]) -> None:
         self.layout, self.cuts, self.made = layout, cuts, 0
+        self.ranges: dict[Node, Node] = dict(zip(labels(len(shape)), shape, strict=True))
 
     def is_cut(self, reg: int) -> bool:
         """Whether a register is left uninterpreted."""
         return reg in self.cuts or self.layout.step(reg) is None
 
-    def fresh(self) -> str:
-        """A name that nothing else has: no dim is called so."""
+    def is_given(self, reg: int) -> bool:
+        """Whether a register is left uninterpreted, perhaps under other axes."""
+        step = self.layout.step(reg)
+        return self.is_cut(reg) or (step is not None and step[0].op == "reshape" and self.is_cut(step[1][0]))
+
+    def fresh(self, extent: Node) -> str:
+        """A name for an index below an extent, which nothing else has: no dim is called so."""
         self.made += 1
+        self.ranges[t.sym(f"~{self.made}")] = extent
         return f"~{self.made}"
+
+    def position(self, index: Sequence[Node], axes: Sequence[Node]) -> Node:
+        """Where an entry stands. Gathered positions are held inside of their axes, as the executor does it.
+
+        An operator's own reads are inside (SHAPE), so that this changes nothing of them.
+        """
+        if any(map(gathered, index)):
+            index = [p if self.ranges.get(p) is e else held(p, e) for p, e in zip(index, axes, strict=True)]
+        return flat(index, axes)
 
     def value(self, value: Value, index: Index) -> Node:
         """A tensor's entry."""
@@ -114,20 +144,20 @@ class Meaning:
             raise Refused("a register is read at too many or too few indices")
         step = self.layout.step(reg)
         if step is None or self.is_cut(reg):
-            return self.opaque(f"r{reg}", kind, flat(index, axes))
+            return self.opaque(f"r{reg}", kind, self.position(index, axes))
         form, regs = step
         if form.op == "reshape" and self.is_cut(regs[0]):
-            return self.opaque(f"r{regs[0]}", kind, flat(index, axes))
+            return self.opaque(f"r{regs[0]}", kind, self.position(index, axes))
         if form.op == "reshape":
             return self.register(regs[0], self.regrouped(index, axes, self.layout.axes(regs[0])))
-        bound = {f"${k}": self.fresh() for k in range(form.rank, len(form.extents))}
+        bound = {f"${k}": self.fresh(form.extents[k]) for k in range(form.rank, len(form.extents))}
         names = {f"${k}": p for k, p in enumerate(index)} | {k: t.sym(v) for k, v in bound.items()}
         ranges = {p: form.extents[int(k[1:])] for k, p in names.items()}
         args, left = [], iter(regs)
         for what, padded, parts in form.operands:
             if what == "use":
                 source, found = next(left), tuple(self.poly(p, names) for p in parts)
-                if form.op == "read_at" and not self.is_cut(source):
+                if form.op == "read_at" and not self.is_given(source):
                     raise Refused("what is computed on the way is read at any place")
                 args.append(self.read(source, found, padded, ranges))
             else:
@@ -190,7 +220,7 @@ class Meaning:
         if op == "add_at":
             return nested("sum", bound, t.eq(t.minus(p, names[f"${form.axis}"])), args[0])
         if op == "order":
-            var, place = self.fresh(), names[f"${form.axis}"]
+            var, place = self.fresh(form.extents[form.axis or 0]), names[f"${form.axis}"]
             moved = {**names, f"${form.axis}": t.sym(var)}
             index = tuple(self.poly(q, moved) for q in form.operands[0][2])
             other = self.read(regs[0], index, form.operands[0][1], {})
@@ -245,6 +275,7 @@ class Formula:
         position = flat(indices, extents)
         if len(indices) != 1:
             self.wide[position] = indices
+            self.meaning.ranges[position] = product(extents)
         return position
 
     def node(self, node: Node, env: Mapping[str, Node]) -> Node:
@@ -262,7 +293,7 @@ class Formula:
         kind, var, extent, guard, body = args
         pack = next((n for n in extent.free if extent is t.sym(n) and n in self.packs), None)
         parts = self.step.sizes[pack] if pack is not None and self.split else (self.node(extent, env),)
-        names = [self.meaning.fresh() for _ in parts]
+        names = [self.meaning.fresh(extent) for extent in parts]
         inner = {**env, var: self.widened(tuple(map(t.sym, names)), parts)}
         bound = list(zip(names, parts, strict=True))
         return nested(kind, bound, self.node(guard, inner), self.node(body, inner))
@@ -284,7 +315,7 @@ class Formula:
         if value is None or (cut and self.is_whole(value)):
             own = f"no {name}" if value is None else f"r{value.reg}"
             kind = {"read": "real", "bool": "bool", "entry": "int"}[tag]
-            return self.meaning.opaque(own, kind, flat(index, extents))
+            return self.meaning.opaque(own, kind, self.meaning.position(index, extents))
         wide: list[Node] = []
         for p, (_, pack, _) in zip(index, axes, strict=True):
             if pack is None or len(self.step.sizes[pack]) == 1:
@@ -476,7 +507,7 @@ class Check:
         )
         if self.known((self.setting.like[id_], key, hint, self.pattern((found, *values.values()), cuts))):
             return
-        meaning = Meaning(self.layout, cuts)
+        meaning = Meaning(self.layout, cuts, found.shape)
         got = meaning.value(found, labels(len(found.shape)))
         wanted = Formula(meaning, self.setting.ops[step.op], step, values, hint % 2 == 1).at(key, found.shape)
         self.same(got, wanted, found.shape, f"{step.op} {key}".rstrip(), f"node {id_}", hint)
@@ -619,7 +650,7 @@ class Check:
         cuts = frozenset(v.reg for v in (before, more) if v.reg is not None)
         if self.known(self.pattern((total, before, more), cuts)):
             return
-        meaning = Meaning(self.layout, cuts)
+        meaning = Meaning(self.layout, cuts, total.shape)
         here = labels(len(total.shape))
         sides = [meaning.value(v, here) for v in (before, more)]
         self.same(meaning.value(total, here), t.add(*sides), total.shape, "", f"the gradient of node {id_}")
@@ -645,7 +676,7 @@ class Check:
             if found == value:
                 continue
             here = labels(len(found.shape))
-            meaning = Meaning(self.layout, frozenset(() if value.reg is None else (value.reg,)))
+            meaning = Meaning(self.layout, frozenset(() if value.reg is None else (value.reg,)), found.shape)
             self.same(
                 meaning.value(found, here), meaning.value(value, here), found.shape, "", f"the {what} of node {id_}"
             )
