@@ -431,6 +431,22 @@ def test_a_forged_plan_is_refused(change: Any, pick: dict[str, Any]) -> None:
     assert refused(resealed(data))
 
 
+def test_a_gather_from_the_row_above_is_refused() -> None:
+    """At `[idx - 1, j + M]` stands what stands at `[idx, j]`, but the executor holds each position in its axis."""
+    text = "dim N >= 1, M, K\ngraph rows(x: f64[N, M], idx: i32[K]) -> f64[K, M] {\n"
+    text += "  assume 0 <= idx < N\n  return take(x, idx)\n}\n"
+    data = json.loads(build(Text("rows", text)).content)
+    assert {c["code"]: c["evidence"]["by"] for c in data["claims"]}["PLAN"] == "places"
+    terms, graph = data["terms"], data["graphs"]["rows"]
+    row = next(row for row in graph["templates"] if row[0] == "read_at")
+    (use,) = row[5]
+    width = next(k for k, term in enumerate(terms) if term == ["sym", "M"])
+    up, right = terms[use[2]], terms[use[3]]
+    terms += [[*up, [-1]], [*right, [1, width]]]
+    use[2:] = [len(terms) - 2, len(terms) - 1]
+    assert "node 1 is computed as something else" in refused(resealed(data))
+
+
 def test_a_word_is_not_taken_unless_it_is_asked_for(digits: Path) -> None:
     data = json.loads(digits.read_bytes())
     data["claims"][0]["evidence"] = {"by": "verifier"}
