@@ -19,6 +19,7 @@ from gradproof.grammar import parse as parser
 from gradproof.grammar.source import Diagnostic
 from gradproof.verifier.graphs import verdicts_of_graph
 from gradproof.verifier.loops import verdicts_of_loop
+from gradproof.verifier.operators import Options, verdicts_of_op
 
 torch.set_num_threads(1)
 FILES = sorted((Path(parser.__file__).parent / "std").glob("*.gproof"))
@@ -29,8 +30,10 @@ Tensor = torch.Tensor
 @pytest.mark.parametrize(("path", "name"), GRAPHS, ids=[name for _, name in GRAPHS])
 def test_every_layer_is_proved_for_all_sizes(path: Path, name: str) -> None:
     graph: Graph = load_path(path).graphs[name]
-    found = [v for one in (graph, *bodies(graph)) for v in verdicts_of_graph(one)]
-    found += [v for loop in loops_of(graph) for v in verdicts_of_loop(loop)]
+    options = Options(timeout=20.0)
+    found = [v for one in (graph, *bodies(graph)) for v in verdicts_of_graph(one, options)]
+    found += [v for loop in loops_of(graph) for v in verdicts_of_loop(loop, options)]
+    found += [v for op in graph.ops.values() for v in verdicts_of_op(op, options)]
     assert found
     assert not [f"{v.claim.code}: {v.reason}" for v in found if v.answer != "proved"]
 
@@ -279,7 +282,8 @@ def test_a_layer_is_torchs(layer: Layer) -> None:
 def test_every_layer_is_compared_or_stands_in_one_that_is() -> None:
     text = " ".join(f"{layer.before} {layer.call}" for layer in LAYERS)
     known = {name for _, name in GRAPHS if name not in ("heads", "rows") and not name.endswith("_lstm_cell")}
-    assert {name for name in known if f"{name}(" not in text} == set()
+    compared = {"ctc_loss", "ctc_step"}
+    assert {name for name in known if f"{name}(" not in text} == compared
 
 
 USING = """use "std/layers.gproof"
@@ -332,3 +336,40 @@ def test_certificates_name_the_library_as_the_text_does(tmp_path: Path) -> None:
     finally:
         os.chdir(before)
     assert [name for name, _ in texts.uses] == ["std/layers.gproof"]
+
+
+CTC = """use "std/losses.gproof"
+dim T, B, C >= 1, L
+graph f(x: f64[T, B, C], t: i64[B, L], n: i64[B], m: i64[B]) -> f64[B] {
+  assume 0 <= t < C
+  return ctc_loss(log_softmax(x, axis=2), t, n, m)
+}
+"""
+
+
+@pytest.mark.parametrize("sizes", [(7, 4, 3, 3), (12, 5, 2, 4), (3, 1, 4, 1), (2, 2, 3, 0)])
+def test_ctc_is_torchs(sizes: tuple[int, ...]) -> None:
+    steps, batch, classes, longest = sizes
+    program = gp.compile(CTC)["f"]
+    numbers = np.random.default_rng(11)
+    x = 2 * numbers.standard_normal((steps, batch, classes))
+    t = numbers.integers(1, classes, (batch, longest))
+    m = np.minimum(numbers.integers(0, longest + 1, batch), longest)
+    n = np.minimum(2 * m + numbers.integers(0, 3, batch), steps)  # room for a blank between any two labels
+    given = {"x": x, "t": t, "n": n, "m": m}
+    theirs = torch.from_numpy(x).requires_grad_()
+    lengths = (torch.from_numpy(n), torch.from_numpy(m))
+    targets = torch.from_numpy(t if longest else np.ones((batch, 1), dtype=int))
+    loss = torch.nn.functional.ctc_loss(theirs.log_softmax(2), targets, *lengths, reduction="none")
+    assert torch.isfinite(loss).all()
+    np.testing.assert_allclose(program.forward(given), loss.detach().numpy(), rtol=1e-10, atol=1e-10)
+    seed = numbers.standard_normal(batch)
+    (wanted,) = torch.autograd.grad(loss, theirs, torch.from_numpy(seed))
+    np.testing.assert_allclose(program.vjp(given, seed)[1]["x"], wanted.numpy(), rtol=1e-10, atol=1e-10)
+
+
+def test_an_impossible_alignment_weighs_next_to_nothing() -> None:
+    given = {"x": np.zeros((2, 1, 3)), "t": np.array([[1, 1]]), "n": np.array([2]), "m": np.array([2])}
+    program = gp.compile(CTC)["f"]
+    assert program.forward(given)[0] > 1e29  # two steps have no room for the blank between two equal labels
+    assert np.isfinite(program.vjp(given, np.ones(1))[1]["x"]).all()
