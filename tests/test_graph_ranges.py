@@ -17,7 +17,8 @@ from gradproof.verifier.checker.operators import Op
 from gradproof.verifier.checker.terms import Refused
 from gradproof.verifier.evidence.certificate import body
 from gradproof.verifier.evidence.graphs import read, shape_evidence
-from gradproof.verifier.evidence.sides import nodes_of, range_evidence
+from gradproof.verifier.evidence.registry import evidence_of
+from gradproof.verifier.evidence.sides import nodes_of
 
 from tests.test_domains import GRAPHS, KINDS
 from tests.test_soundness import subjects
@@ -42,7 +43,7 @@ class _Read:
         self.subject.memo["ops"] = self.ops = data["ops"]
         self.nodes = nodes_of(table)
         (claim,) = (c for c in own_claims(graph) if c.code == "DOM")
-        self.evidence = range_evidence(self.subject, 0, claim, table)
+        self.evidence = evidence_of(self.subject, 0, claim, table)
         self.graph = read(self.subject, table)
 
     def accepts(self, steps: Any) -> bool:

@@ -13,8 +13,8 @@ from gradproof.compiler.obligations import claims_of_op
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.portable import Table
 from gradproof.verifier.checker.evidence import side_conditions
+from gradproof.verifier.checker.kinks import PROOFS
 from gradproof.verifier.checker.operators import Op
-from gradproof.verifier.checker.sides import PROOFS
 from gradproof.verifier.checker.terms import Refused, decode
 from gradproof.verifier.evidence.methods import Subject
 from gradproof.verifier.evidence.sides import side_evidence

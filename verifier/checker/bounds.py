@@ -111,6 +111,14 @@ class Bounds:
     def of(self, term: Node, scope: Scope) -> Interval:
         """An interval that the term's value lies in, where it has one."""
         low, high = self._of(term, scope)
+        for fact in (f for f in scope.reals if f.tag in ("lt", "le") and term in f.args):
+            (a, b), strict = fact.args, fact.tag == "lt"
+            if b is term and a.tag == "read":  # it is above all that a is above
+                end, opened = self._of(a, scope)[0]
+                low = max(low, (end, opened or strict))
+            if a is term and b.tag == "read":
+                end, opened = self._of(b, scope)[1]
+                high = max(high, (end, opened or strict))
         for about, known, hole in (said for fact in scope.reals for said in _said(fact)):
             if about is term:
                 (low, low_open), (high, high_open) = meet((low, high), known)

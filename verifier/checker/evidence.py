@@ -7,10 +7,10 @@ from typing import Any
 
 from . import plans, ranges, rules
 from .graphs import Graph
+from .kinks import PROOFS
 from .linear import Hints
 from .operators import Op
 from .reading import exactly
-from .sides import PROOFS
 from .terms import Node, Refused, decode
 
 Data = dict[str, Any]
@@ -49,7 +49,7 @@ class Checked:
 
 
 def side_conditions(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
-    """SHAPE and DOM of an operator."""
+    """SHAPE, DOM and KINK of an operator."""
     proof, fields = PROOFS[claim["code"]]
     hints = Hints(exactly(evidence, ("by", *fields, "steps"), "the evidence")["steps"])
     proof(checked.op(about["name"]), evidence, hints)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from . import terms as t
 from .calculus import STEPS, derivative
-from .linear import Hints
+from .linear import Facts, Hints
 from .normal import NONE, Form, Mono, Normal, accumulate, constant, plus, scaled
 from .operators import Formula, Op
 from .scopes import scope_of
@@ -96,6 +96,20 @@ def _within(p: Node, extent: Node) -> tuple[Node, Node]:
     return t.ge(p), t.ge(t.minus(t.plus(extent, t.const(-1)), p))
 
 
+def normal(op: Op, facts: Facts, ranges: Mapping[str, Node], generic: frozenset[str] = NONE) -> Normal:
+    """Normal forms where an operator's facts hold."""
+    lower, plain = dict.fromkeys(op.sizes, 0), [p for _, p in facts.known]
+    plain += [t.minus(t.const(0), p) for exact, p in facts.known if exact]
+    for p in plain:
+        least = t.value(t.minus(t.sym(next(iter(p.free))), p)) if len(p.free) == 1 else None
+        if least is not None:
+            (name,) = p.free
+            lower[name] = max(lower.get(name, least), least)
+    work = Normal(lower, ranges, plain, generic)
+    work.every = facts.every
+    return work
+
+
 class Proof:
     """The difference of a statement's sides, on its way to nothing."""
 
@@ -104,15 +118,7 @@ class Proof:
         self.taken = op.fixed | claim.ranges.keys()
         if any(name.startswith("%") for name in self.taken):
             raise Refused("a size or index with the name of a canonical one")
-        lower, plain = dict.fromkeys(op.sizes, 0), [p for _, p in self.facts.known]
-        plain += [t.minus(t.const(0), p) for exact, p in self.facts.known if exact]
-        for p in plain:
-            least = t.value(t.minus(t.sym(next(iter(p.free))), p)) if len(p.free) == 1 else None
-            if least is not None:
-                (name,) = p.free
-                lower[name] = max(lower.get(name, least), least)
-        self.work = Normal(lower, self.ranges, plain, frozenset(p.name for p in op.moving) if away else NONE)
-        self.work.every = self.facts.every
+        self.work = normal(op, self.facts, self.ranges, frozenset(p.name for p in op.moving) if away else NONE)
         left, right = self.work.form(claim.left), self.work.form(claim.right)
         self.left = self.work.canonical(plus(left, scaled(right, -1)))
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .calculus import domain, nonzero
 from .linear import Facts
 from .operators import Formula, Op
-from .terms import TRUE, Node, both, const, eq, ge, minus, negate, plus, substitute, sym, unused, walk
+from .terms import TRUE, Node, both, const, eq, ge, make, minus, negate, plus, substitute, sym, unused, walk
 
 REAL = ("lt", "le", "same")
 
@@ -29,8 +29,8 @@ class Scope:
     `reals`: comparisons of reals that hold, at the indices that they name.
     """
 
-    def __init__(self, fixed: Iterable[str], facts: Facts) -> None:
-        self.fixed, self.facts = frozenset(fixed), facts
+    def __init__(self, fixed: Iterable[str], facts: Facts, closed: bool = False) -> None:
+        self.fixed, self.facts, self.closed = frozenset(fixed), facts, closed
         self.ranges: dict[str, Node] = {}
         self.path: tuple[Node, ...] = ()
         self.reals: tuple[Node, ...] = ()
@@ -39,7 +39,7 @@ class Scope:
     def _copy(self) -> Scope:
         other = Scope.__new__(Scope)
         other.fixed, other.facts, other.path, other.reals = self.fixed, self.facts.copy(), self.path, self.reals
-        other.ranges, other._inner = dict(self.ranges), {}
+        other.ranges, other._inner, other.closed = dict(self.ranges), {}, self.closed
         return other
 
     def inside(self, *ranges: tuple[str, Node]) -> Scope:
@@ -54,6 +54,8 @@ class Scope:
     def under(self, *conds: Node) -> Scope:
         """This scope where conditions hold."""
         conds = tuple(part for cond in conds for part in parts(cond))
+        if self.closed:  # where conditions on reals nearly hold, too
+            conds = tuple(make("le", *c.args) if c.tag == "lt" else c for c in conds if c.tag != "not")
         if not conds:
             return self
         if conds not in self._inner:
@@ -75,9 +77,9 @@ class Scope:
         return (var, guard, body) if name == var else (name, substitute(guard, away), substitute(body, away))
 
 
-def scope_of(op: Op) -> Scope:
+def scope_of(op: Op, closed: bool = False) -> Scope:
     """The scope outside of an operator's formulas: its sizes are not negative, and what it requires holds."""
-    scope = Scope(op.fixed, Facts())
+    scope = Scope(op.fixed, Facts(), closed)
     scope.facts.assume(*(ge(sym(name)) for name in sorted(op.sizes)))
     for cond in (part for whole in (*op.requires, *op.domain) for part in parts(whole)):
         nodes = list(walk(cond))

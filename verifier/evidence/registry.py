@@ -9,11 +9,12 @@ from gradproof.verifier.evidence.graphs import shape_evidence, structure_evidenc
 from gradproof.verifier.evidence.identities import identity_evidence
 from gradproof.verifier.evidence.methods import Evidence, Method, Subject
 from gradproof.verifier.evidence.plans import plan_evidence
-from gradproof.verifier.evidence.sides import side_evidence
+from gradproof.verifier.evidence.sides import range_evidence, side_evidence
 from gradproof.verifier.evidence.tables import table_evidence
 
 METHODS: tuple[Method, ...] = (
     side_evidence,
+    range_evidence,
     structure_evidence,
     table_evidence,
     shape_evidence,

@@ -12,8 +12,9 @@ from gradproof.compiler.graph import Graph
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.portable import Table
 from gradproof.verifier.checker import ranges
+from gradproof.verifier.checker.kinks import PROOFS
 from gradproof.verifier.checker.operators import Op
-from gradproof.verifier.checker.sides import PROOFS, satisfied
+from gradproof.verifier.checker.sides import satisfied
 from gradproof.verifier.checker.terms import Node, Refused, decode
 from gradproof.verifier.evidence.graphs import read
 from gradproof.verifier.evidence.linear import Search
