@@ -99,6 +99,16 @@ def test_a_used_file_behind_another_link_is_another_file(repo: Path, proved: lis
     assert proved == [["c.gproof"], ["c.gproof"]]
 
 
+def test_what_comes_with_gradproof_is_part_of_its_version(repo: Path, proved: list[list[str]]) -> None:
+    (repo / "std").mkdir()
+    (repo / "std" / "a.gproof").write_text('use "std/layers.gproof"\n' + NAMED.format(name="third"))
+    for _ in range(2):
+        assert gate() == 0
+    (repo / "std" / "a.gproof").write_text('use "std/layers.gproof"\n' + NAMED.format(name="power"))
+    assert gate() == 0
+    assert proved == [["std/a.gproof"], [], ["std/a.gproof"]]
+
+
 def forged(path: Path) -> None:
     """Say "proved" where the record says "refuted"."""
     path.write_bytes(path.read_bytes().replace(b'"answer":"refuted"', b'"answer":"proved"'))

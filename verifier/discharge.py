@@ -40,6 +40,7 @@ class Task:
     claims: tuple[Claim, ...]
     settle: Callable[[], Sequence[Verdict]]
     general: bool  # about an operator, so that one answer serves every file that has the same definition
+    op: OpDef | None = None  # where these are all the claims that it makes by itself
 
 
 def verify(
@@ -65,7 +66,7 @@ def tasks(ops: Sequence[OpDef], graphs: Sequence[Graph], options: Options | None
         once = tasks(ops, graphs, replace(options, solvers=Options().solvers, shipped=False), order)
         return [replace(task, settle=partial(asked_twice, task.settle, options.timeout)) for task in once]
     scope = _Scope.of(ops, graphs, order)
-    found = [Task(claims_of_op(op), partial(_advised, op, options), True) for op in scope.ops]
+    found = [Task(claims_of_op(op), partial(_advised, op, options), True, op) for op in scope.ops]
     found += [_single(symmetry_claim(op), partial(symmetry_verdict, op, options.timeout), True) for op in scope.twice]
     found += [Task(own_claims(graph), partial(verdicts_of_graph, graph, options), False) for graph in scope.deep]
     found += [Task(claims_of_loop(loop), partial(verdicts_of_loop, loop, options), False) for loop in scope.loops]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
+from gradproof.certificates import beside
 from gradproof.gate import remote
 from gradproof.gate.pool import Plan
 from gradproof.gate.remote import stamp
@@ -108,6 +109,13 @@ class _Run:
         future.release()
 
 
+def _text(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
 def closure(path: str) -> dict[str, Any]:
     """A file and everything that it uses, as it lies on this disk: texts by real path, and the links to them."""
     from gradproof.grammar.parse import parse, read_source
@@ -132,4 +140,6 @@ def closure(path: str) -> dict[str, Any]:
         # the first file's own folder is the one that it was named in, the others' the one that they lie in
         folder = asked.parent if len(texts) == 1 else Path(real).parent
         waiting += [Path(os.path.normpath(folder / name)) for name in uses if name and "\0" not in name]
+    if (certificate := _text(beside(path))) is not None:
+        texts[os.path.abspath(beside(path))] = certificate
     return {"texts": texts, "links": links, "main": os.path.abspath(path), "shown": path}

@@ -15,11 +15,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from gradproof.compiler.elaborate import is_standard
+from gradproof.gate.certified import digest_beside
 from gradproof.gate.schedule import Work, final
 from gradproof.gate.store import Store, name_of
 from gradproof.gate.versions import versions
 from gradproof.gate.wire import Texts, WireError, diagnostic_data, read_diagnostic, read_verdict, verdict_data
-from gradproof.grammar.source import Source
+from gradproof.grammar.source import Diagnostic, Source
 from gradproof.pipeline import subjects_of
 from gradproof.report import FileReport
 
@@ -38,7 +40,8 @@ class Records:
         digest = digest_of_file(path)
         if digest is None:
             return None
-        return self.store.get(KIND, self._name(path, digest), lambda data: self._read(data, path, texts))
+        name = self._name(path, digest, digest_beside(path))
+        return self.store.get(KIND, name, lambda data: self._read(data, path, texts))
 
     def keep(self, work: Work) -> None:
         """Keep what was found out, where that is final and what was read is still what is there."""
@@ -47,6 +50,7 @@ class Records:
         digest = work.outline["sources"].get(work.path)
         if digest is None:
             return
+        beside = digest_beside(work.path) if work.certificate is None else work.certificate
         data = {
             "path": work.path,
             "own": work.outline["own"],
@@ -55,19 +59,22 @@ class Records:
             "warnings": [diagnostic_data(warning) for warning in work.warnings],
             "error": None if work.error is None else diagnostic_data(work.error),
             "verdicts": [verdict_data(verdict) for verdict in work.asked()],
+            "problems": [diagnostic_data(problem) for problem in work.problems],
+            "certified": work.certificate is not None,
             "claims": sum(len(work.tasks[position].claims) for position in work.wanted),
         }
-        self.store.put(KIND, self._name(work.path, digest), data)
+        self.store.put(KIND, self._name(work.path, digest, beside), data)
 
-    def _name(self, path: str, digest: str) -> str:
-        return name_of(self.prefix, os.path.abspath(path), digest)
+    def _name(self, path: str, digest: str, certificate: str) -> str:
+        return name_of(self.prefix, os.path.abspath(path), digest, certificate)
 
     def _read(self, data: Any, path: str, texts: Texts) -> FileReport | None:
         if data["path"] != path or not data["sources"]:
             return None
         if any(os.path.realpath(asked) != real for asked, real in data["used"]):
             return None
-        if any(digest_of_file(name) != digest for name, digest in data["sources"]):
+        own = [(name, digest) for name, digest in data["sources"] if name == path or not is_standard(name)]
+        if any(digest_of_file(name) != digest for name, digest in own):  # those of gradproof are part of its version
             return None
         if data["error"] is not None:
             return FileReport(path, error=read_diagnostic(data["error"], texts))
@@ -77,7 +84,10 @@ class Records:
         if not final(verdicts):
             raise WireError("a record of something unknown")
         warnings = tuple(read_diagnostic(one, texts) for one in data["warnings"])
-        return FileReport(path, subjects_of(verdicts, set(data["own"])), warnings=warnings)
+        problems = tuple(read_diagnostic(one, texts) for one in data["problems"])
+        if data["certified"] != bool(digest_beside(path)):
+            raise WireError("a record of a file whose certificate nobody looked at")
+        return FileReport(path, subjects_of(verdicts, set(data["own"])), None, warnings, problems=problems)
 
 
 def digest_of_file(path: str) -> str | None:
@@ -97,10 +107,13 @@ def reader() -> Callable[[str], Source]:
 
 
 def _text(path: str) -> str | None:
+    from gradproof.grammar import parse
     from gradproof.grammar.parse import read_source
-    from gradproof.grammar.source import Diagnostic
 
+    place = Path(path)
+    if is_standard(path) and not place.exists():
+        place = Path(parse.__file__).parent / path
     try:
-        return read_source(Path(path)).text
+        return read_source(place).text
     except (Diagnostic, OSError):
         return None

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gradproof.gate.certified import digest_beside, missing
 from gradproof.gate.config import Config, Ignore, find
 from gradproof.gate.discovery import discover, matches
 from gradproof.gate.pool import Plan, Pool
@@ -54,7 +55,12 @@ def settings(args: Namespace) -> Config:
 
 def options(config: Config) -> dict[str, object]:
     """The settings that a verdict may depend on."""
-    return {"timeout": config.timeout, "order": config.order, "select": sorted(config.select)}
+    return {
+        "timeout": config.timeout,
+        "order": config.order,
+        "select": sorted(config.select),
+        "allow-trusted": config.allow_trusted,
+    }
 
 
 def unchanged(paths: Sequence[str], records: Records, texts: Texts) -> dict[str, FileReport]:
@@ -75,7 +81,19 @@ def prove(
         found[work.path] = work.report()
 
     codes = frozenset(config.select) or None
-    schedule = Schedule(paths, config.timeout, config.order, texts, done, codes)
+    certified = frozenset(path for path in paths if digest_beside(path))
+    folder = records.store.folder
+    schedule = Schedule(
+        paths,
+        config.timeout,
+        config.order,
+        texts,
+        done,
+        codes,
+        certified,
+        config.allow_trusted,
+        None if folder is None or args.executor != "local" else str(folder.absolute()),
+    )
     plan = Shown(schedule, known)
     try:
         execute(plan, config, args)
@@ -99,7 +117,10 @@ def execute(plan: Plan, config: Config, args: Namespace) -> None:
 
 
 def accepted(file: FileReport, config: Config) -> FileReport:
-    """The report, with the failures that the settings ignore marked so. A report on nothing is an error of ours."""
+    """The report as the settings want it: what they ignore is marked so, what they miss is said.
+
+    A report on nothing is an error of ours.
+    """
     if not file.verdicts and file.error is None and not config.select:
         raise RuntimeError(f"{file.path}: a report without a verdict: please report this")
     ignored = {
@@ -108,7 +129,8 @@ def accepted(file: FileReport, config: Config) -> FileReport:
         for verdict in file.failures()
         if _covers(rule, file, verdict.claim.code, verdict.claim.subject, config)
     }
-    return replace(file, ignored=ignored)
+    absent = config.certificates and file.error is None and not digest_beside(file.path)
+    return replace(file, ignored=ignored, problems=(*file.problems, missing(file.path)) if absent else file.problems)
 
 
 def notes(report: Report, config: Config, store: Store, kept: int) -> list[str]:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gradproof.compiler.claims import Claim, Verdict, digest
-from gradproof.gate.wire import KEPT, Data, WireError, read_answer, read_claim, read_diagnostic
+from gradproof.gate.wire import KEPT, Data, WireError, diagnostic_data, read_answer, read_claim, read_diagnostic
 from gradproof.grammar.source import Diagnostic, Source
 from gradproof.pipeline import subjects_of
 from gradproof.report import FileReport
 
+OUTLINE, CERTIFICATE = -1, -2  # the tasks that are no claims
 TRIES = 2  # of a job whose worker dies before it says what it is at
 CHANGED = "G-CHANGED"
 CRASHED = "G-CRASH"
@@ -49,6 +50,8 @@ class Work:
     ready: deque[int] = field(default_factory=deque)
     wanted: frozenset[int] = frozenset()
     codes: frozenset[str] | None = None  # those that were asked for; None: all
+    certificate: str | None = None  # the digest of that which lies beside it, once it is judged
+    problems: tuple[Diagnostic, ...] = ()  # what is wrong with that
     complete: bool = False
     lost: bool = False  # something of it, with a worker
 
@@ -71,7 +74,8 @@ class Work:
         found = self.asked()
         own = set() if self.outline is None else set(self.outline["own"])
         seconds = sum(verdict.seconds for verdict in found)
-        return FileReport(self.path, subjects_of(found, own), warnings=self.warnings, seconds=seconds)
+        subjects = subjects_of(found, own)
+        return FileReport(self.path, subjects, None, self.warnings, seconds, problems=self.problems)
 
 
 def final(verdicts: Sequence[Verdict]) -> bool:
@@ -101,8 +105,12 @@ class Schedule:
         texts: Callable[[str], Source],
         done: Callable[[Work], None],
         codes: frozenset[str] | None = None,
+        certified: frozenset[str] = frozenset(),  # the files with a certificate beside them
+        allow_trusted: bool = False,
+        store: str | None = None,  # where workers may keep proofs
     ) -> None:
-        self.timeout, self.order, self.texts, self.done, self.codes = timeout, order, texts, done, codes
+        self.texts, self.done, self.codes, self.certified = texts, done, codes, certified
+        self.common = {"order": order, "timeout": timeout, "store": store, "allow-trusted": allow_trusted}
         self.works = {path: Work(path, codes=codes) for path in paths}
         self.unread = deque(paths)
         self.shared: dict[str, _Shared] = {}
@@ -132,7 +140,7 @@ class Schedule:
         if self.unread:
             path = self.unread.popleft()
             self._touch(recent, path)
-            return {"do": "outline", "path": path, "order": self.order, "timeout": self.timeout}
+            return {"do": "outline", "path": path, **self.common}
         rest = max(self.works.values(), key=lambda work: len(work.ready), default=None)
         if rest is None or not rest.ready:
             return None
@@ -149,6 +157,8 @@ class Schedule:
                 )
             elif job["do"] == "outline":
                 self._outlined(work, answer)
+            elif job["do"] == "certificate":
+                self._judged(work, answer)
             else:
                 self._settled(work, job["task"], answer["verdicts"])
         except (WireError, KeyError, TypeError) as error:
@@ -160,10 +170,14 @@ class Schedule:
         if work.complete:
             return
         work.lost = True
-        position = -1 if job["do"] == "outline" else job["task"]
+        position = OUTLINE if job["do"] == "outline" else job["task"]
         place = (work.path, position)
         self.tries[place] = self.tries.get(place, 0) + (at is None)
-        if position < 0:
+        if position == CERTIFICATE:
+            problem = Diagnostic(CRASHED, f"the certificate could not be checked: {reason}", None)
+            self._judged(work, {"problem": diagnostic_data(problem), "certificate": ""})
+            return
+        if position == OUTLINE:
             if self.tries[place] < TRIES:
                 self.unread.appendleft(work.path)
             else:
@@ -186,10 +200,9 @@ class Schedule:
         assert work.outline is not None
         position = work.ready.popleft()
         return {
-            "do": "prove",
+            "do": "certificate" if position == CERTIFICATE else "prove",
             "path": work.path,
-            "order": self.order,
-            "timeout": self.timeout,
+            **self.common,
             "sources": work.outline["sources"],
             "task": position,
             "skip": self.skip.get((work.path, position), {}),
@@ -208,6 +221,16 @@ class Schedule:
         work.wanted = frozenset(wanted)
         for position in wanted:
             self._open(work, position)
+        if work.path in self.certified:
+            work.ready.append(CERTIFICATE)
+        self._check(work)
+
+    def _judged(self, work: Work, answer: Data) -> None:
+        """What was found out about the certificate beside a file."""
+        if work.complete:
+            return
+        work.certificate = answer["certificate"]
+        work.problems = () if answer["problem"] is None else (read_diagnostic(answer["problem"], self.texts),)
         self._check(work)
 
     def _task(self, data: Data) -> Task:
@@ -287,9 +310,9 @@ class Schedule:
             del self.shared[key]
 
     def _check(self, work: Work) -> None:
-        if not work.complete and (work.error is not None or work.wanted == work.verdicts.keys()):
-            if work.error is None and work.outline is None:
-                return
+        judged = work.path not in self.certified or work.certificate is not None
+        settled = work.outline is not None and judged and work.wanted == work.verdicts.keys()
+        if not work.complete and (work.error is not None or settled):
             work.complete = True
             self.left -= 1
             self.done(work)

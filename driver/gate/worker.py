@@ -14,12 +14,15 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from gradproof.compiler.claims import Claim
 from gradproof.compiler.elaborate import Module, is_standard
+from gradproof.gate import certified, evidence
+from gradproof.gate.store import Store
 from gradproof.gate.wire import KEPT, Data, claim_data, diagnostic_data, verdict_data
 from gradproof.grammar.parse import read_source
 from gradproof.grammar.source import Diagnostic
@@ -57,7 +60,9 @@ class Desk:
             return {"changed": True}
         if opened.sources != job["sources"]:
             return {"changed": True}
-        return {"verdicts": self.settle(opened.tasks[job["task"]], job["skip"], say)}
+        if job["do"] == "certificate":
+            return certified.judged(job["path"], opened.module, job["allow-trusted"])
+        return {"verdicts": self.settle(opened.tasks[job["task"]], job, say)}
 
     def get(self, key: tuple[str, int, float]) -> Opened:
         """The file of this name, read now if it is not at hand."""
@@ -93,8 +98,12 @@ class Desk:
         }
 
     @staticmethod
-    def settle(task: Task, skip: dict[str, str], say: Say) -> list[Data]:
+    def settle(task: Task, job: Data, say: Say) -> list[Data]:
         """The verdicts on a task's claims; those to skip are unknown for the reason given."""
+        skip: dict[str, str] = job["skip"]
+        store = store_at(job.get("store"))
+        if task.op is not None and not skip and (known := evidence.replayed(store, task.op, task.claims)):
+            return [verdict_data(verdict) for verdict in known]
 
         def watch(claim: Claim) -> str:
             if claim.key in skip:
@@ -103,7 +112,16 @@ class Desk:
             return ""
 
         with watched(watch):
-            return [verdict_data(verdict) for verdict in task.settle()]
+            found = task.settle()
+        if task.op is not None:
+            evidence.keep(store, task.op, found)
+        return [verdict_data(verdict) for verdict in found]
+
+
+@cache
+def store_at(folder: str | None) -> Store:
+    """The cache in a folder; one that keeps nothing where there is none."""
+    return Store(None if folder is None else Path(folder))
 
 
 def digest_of(text: str) -> str:
