@@ -38,20 +38,20 @@ def main() -> int:
     sys.argv[1:] = rest
     settle, outline = worker.Desk.settle, worker.Desk.outline
 
-    def watched(task: worker.Task, skip: dict[str, str], say: worker.Say) -> list[Data]:
+    def watched(desk: worker.Desk, task: worker.Task, job: Data, say: worker.Say) -> list[Data]:
         def listen(event: Data) -> None:
             say(event)
             if event["at"].startswith(f"{code}:"):
                 misbehave(mischief)
 
-        return settle(task, skip, listen)
+        return settle(desk, task, job, listen)
 
     def read(desk: worker.Desk, key: tuple[str, int, float]) -> Data:
         if code == "outline" and "bad" in key[0]:
             misbehave(mischief)
         return outline(desk, key)
 
-    worker.Desk.settle = staticmethod(watched)
+    worker.Desk.settle = watched  # type: ignore[method-assign]
     worker.Desk.outline = read  # type: ignore[method-assign]
     return worker.main()
 

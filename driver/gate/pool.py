@@ -25,6 +25,7 @@ LARGEST = 1 << 30  # bytes of resident memory after which a worker is replaced b
 COMMAND = (sys.executable, "-P", "-m", "gradproof.gate.worker")
 STARTS = 3  # workers in a row that can't start before that is an error
 START = 300.0  # seconds until a worker must be ready
+LEISURE = 5.0  # seconds for what workers do after the last answer
 TAIL = 2000  # bytes of a dead worker's last words
 
 
@@ -76,8 +77,20 @@ class Pool:
     def __enter__(self) -> Pool:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._let_go()
         self.close()
+
+    def _let_go(self) -> None:
+        """Let workers without a job end what nobody waits for, the proofs that they keep; not for long."""
+        idle = [worker for worker in self.workers if worker.job is None]
+        for worker in idle:
+            worker.dismiss()
+        deadline = monotonic() + LEISURE
+        for worker in idle:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.process.wait(max(0.0, deadline - monotonic()))
 
     def _hand_out(self, plan: Plan) -> None:
         for worker in self.workers:
@@ -178,6 +191,12 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(job, separators=(",", ":")).encode() + b"\n")
             self.process.stdin.flush()
+
+    def dismiss(self) -> None:
+        """Tell it that no job will come."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
 
     def read(self) -> tuple[list[Data], bool]:
         """The events that have come, and whether more can come."""
