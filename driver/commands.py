@@ -26,7 +26,7 @@ def verify(args: Namespace) -> int:
         if args.format == "text":
             print(text.render_file(files[-1]), flush=True)
     report = Report(tuple(files))
-    print(json.render(report) if args.format == "json" else text.totals(report))
+    print(json.render(report) if args.format == "json" else "\n".join([text.totals(report), *text.more(report)]))
     return DONE if report.ok else REFUSED
 
 

@@ -99,7 +99,9 @@ def every_code(form: str) -> str:
 def about_code(name: str, form: str) -> str:
     """The page of one code; UsageError with the nearest ones where there is none of this name."""
     known = codes()
-    found = next((known[c] for c in (name, name.upper(), f"E-{name.upper()}", f"W-{name.upper()}") if c in known), None)
+    found = next(
+        (known[c] for c in (name, *(f"{kind}{name.upper()}" for kind in ("", "E-", "W-", "G-"))) if c in known), None
+    )
     if found is None:
         close = nearest(name)
         meant = f"did you mean {' or '.join(close)}?" if close else "`gradproof explain` lists the codes"

@@ -18,11 +18,12 @@ from gradproof.codes import Code, codes, help_of, nearest, of_family, page
 from gradproof.compiler.claims import CODES
 from gradproof.grammar.source import Diagnostic
 from gradproof.report import Report
+from gradproof.usage import UsageError
 
 ROOT = Path(__file__).parent.parent
 LAYERS = ("grammar", "compiler", "runtime", "verifier", "driver")
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-RAISED = re.compile(r"[EW]-[A-Z]+(-[A-Z]+)*")
+RAISED = re.compile(r"[EWG]-[A-Z]+(-[A-Z]+)*")
 
 
 def raised() -> Iterator[str]:
@@ -66,11 +67,13 @@ def of_python(text: str) -> set[str]:
         exec(text, names)
     except Diagnostic as error:
         return {error.code}
+    except UsageError as error:
+        return set(re.findall(r"error\[(.*?)\]", str(error)))
     if "report" in names:
         return of_report(names["report"])
     if "problems" in names:
         return {code for code, problems in names["problems"].items() if problems}
-    return {v.claim.code for v in names["verdicts"] if v.answer != "proved"}
+    return {v.claim.code for v in names.get("verdicts", ()) if v.answer != "proved"}
 
 
 @pytest.mark.parametrize("code", codes())

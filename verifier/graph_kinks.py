@@ -58,7 +58,10 @@ def check_boundaries(graph: Graph, nodes: tuple[int, ...], ranges: Ranges, optio
         op, proof = _attempt(graph, graph.nodes[id_], ranges, options)
         if not proof.proved and not _settled_later(graph, id_, consumers, ranges, options, LATER):
             found = _hunt(graph, op, proof, options) if id_ in graph.outputs else None
-            failures.append(Boundary(graph.nodes[id_], proof.reason, found))
+            reason = (
+                proof.reason if found else "; ".join(filter(None, (proof.reason, _jump(graph, op, proof, options))))
+            )
+            failures.append(Boundary(graph.nodes[id_], reason, found))
     return failures
 
 
@@ -153,6 +156,18 @@ def _range_facts(read: Read, ranges: Ranges) -> list[Cond]:
 def _rules(op: OpDef) -> RuleSet:
     jvp = Formula("y", op.forward.indices, op.forward.extents, derived_jvp(op), op.span)
     return RuleSet(op, Computation((), op.forward), Computation((), jvp), ())
+
+
+def _jump(graph: Graph, op: OpDef, proof: Proof, options: Options) -> str:
+    """Where the node's formula seems to jump, in the values that it reads."""
+    if "jumps" not in proof.reason:
+        return ""
+    from gradproof.verifier.refute import Search
+
+    text = Search(op, _rules(op), min(1.0, options.search), options.seed).jump()
+    for node in graph.nodes:
+        text = text.replace(value_name(node.id), node.name)
+    return text
 
 
 def _hunt(graph: Graph, op: OpDef, proof: Proof, options: Options) -> Counterexample | None:

@@ -228,7 +228,7 @@ class Search:
                 other = next((one for one in beside if differs(own, one)), None)
                 if other is not None:
                     shown_at = self.report(point, (), OUTPUT + str(list(entry)), own, other)
-                    at = ", ".join(f"{name} = {value}" for name, value in shown_at.values.items())
+                    at = ", ".join(f"{name} = {value}".replace("'", "") for name, value in shown_at.values.items())
                     return f"it seems to at {at}: {shown_at.expected} there, and {shown(other)} on a side of it"
         return ""
 

@@ -23,6 +23,7 @@ FAMILIES = {
     "stanzas": "Operators",
     "graphs": "Graphs and loops",
     "builder": "The builder in Python",
+    "gate": "The gate",
     "rules": "Obligations of operators",
     "structure": "Obligations of graphs",
 }
@@ -76,8 +77,8 @@ def help_of(code: str) -> tuple[str, str]:
 
 def nearest(code: str) -> list[str]:
     """The codes that this one may have been meant to be."""
-    known = {name.removeprefix("E-").removeprefix("W-"): name for name in codes()}
-    word = code.upper().replace("_", "-").removeprefix("E-").removeprefix("W-")
+    known = {re.sub(r"^[EWG]-", "", name): name for name in codes()}
+    word = re.sub(r"^[EWG]-", "", code.upper().replace("_", "-"))
     return [known[match] for match in get_close_matches(word, known, n=3, cutoff=0.5)]
 
 

@@ -44,6 +44,14 @@ def totals(report: Report) -> str:
     return f"{counts}{ill_formed} in {files}, {sum(f.seconds for f in report.files):.2f} s"
 
 
+def more(report: Report) -> Iterator[str]:
+    """Where to read on about what failed first."""
+    codes = [v.claim.code for v in sorted(report.failures(), key=lambda v: v.answer != "refuted")]
+    code = next(iter([*(error.code for error in report.errors), *codes]), None)
+    if code is not None:
+        yield f"`gradproof explain {code}` says more"
+
+
 def render_failures(report: Report) -> str:
     """Only what is not proved, each file with all that fails in it; then what is ignored, and the totals."""
     lines: list[str] = []
