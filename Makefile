@@ -4,7 +4,7 @@ BIN := .venv/bin
 FOLDERS := compiler runtime verifier grammar
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test mutants check bench kinks torch-table prelude links format clean help
+.PHONY: demo test mutants check bench kinks torch-table prelude links format clean cvc5 coq help
 
 demo: .venv/.run ## prove the examples, show a refusal, train the digits
 	@printf '\n== The examples: every claim proved, for all sizes ==\n'
@@ -29,6 +29,17 @@ check: .venv/.dev links ## lint, format, strict types
 bench: .venv/.test ## the figures of this machine
 	@over=0; for script in benchmarks/bench_*.py; do printf '\n== %s ==\n' $$script; \
 	  $(BIN)/python $$script || over=1; done; exit $$over
+
+cvc5: .venv/.test ## put every question of the prelude and the examples to cvc5 too, and count
+	$(BIN)/python benchmarks/second_opinions.py
+
+coq: .venv/.run ## the ring, field and integer obligations of the prelude as theorems, checked by coqc (Debian: coq)
+	@command -v coqc > /dev/null || apt-get install -y --no-install-recommends coq || \
+	  { echo 'coqc is missing: install Coq 8.16 or newer' >&2; exit 1; }
+	@mkdir -p build/coq
+	$(BIN)/gradproof export-coq build/coq/Prelude.v --prelude
+	coqc -q -w none build/coq/Prelude.v
+	@echo "coqc accepts $$(grep -c '^Theorem' build/coq/Prelude.v) theorems"
 
 kinks: .venv/.test ## write docs/kinks.md: what is used at kinks here, in PyTorch and in JAX (jax must be installed too)
 	$(BIN)/python tests/conventions.py

@@ -87,6 +87,14 @@ def parser() -> argparse.ArgumentParser:
 
     add_gate(commands, _seconds, _order)
 
+    coq = commands.add_parser("export-coq", help="write identities and integer facts as theorems for Coq")
+    coq.add_argument("file", metavar="FILE.v", help="the file to write; `coqc FILE.v` checks it")
+    coq.add_argument(
+        "--from", dest="paths", nargs="+", default=[], metavar="FILE", help="a file, a folder, a glob, or -"
+    )
+    coq.add_argument("--prelude", action="store_true", help="the operators that come with gradproof")
+    _add_timeout(coq)
+
     run = commands.add_parser("run", help="verify a file, then run one of its graphs")
     run.add_argument("file", metavar="FILE")
     run.add_argument("--graph", metavar="NAME", help="which graph (not needed where there is one)")

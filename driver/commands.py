@@ -44,6 +44,13 @@ def gate(args: Namespace) -> int:
     return gate_run.gate(args)
 
 
+def export_coq(args: Namespace) -> int:
+    """Write the ring, field and linear-arithmetic obligations as a Coq file."""
+    from gradproof.exporting import coq
+
+    return coq(args)
+
+
 def run(args: Namespace) -> int:
     """Verify a file, then run a graph of it."""
     from gradproof.running import run_graph

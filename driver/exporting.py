@@ -88,3 +88,29 @@ def smt(args: Namespace) -> int:
     for reason, count in left_out.items():
         print(f"{count} left out: {reason}")
     return 0
+
+
+def coq(args: Namespace) -> int:
+    """`gradproof export-coq`: one file of theorems, and a count of what is not in it."""
+    from gradproof.pipeline import prove
+    from gradproof.verifier.asked import reading, watching
+    from gradproof.verifier.coq.export import Collector
+
+    path = Path(args.file)
+    if path.suffix != ".v":
+        raise UsageError(f"{args.file}: a Coq file ends in .v")
+    chosen, found = modules(args.paths, args.prelude), Collector()
+    with reading(found.identity), watching(found.asked):
+        for module in chosen:
+            prove(module, args.timeout)
+    try:
+        path.write_text(found.text(), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{args.file}: can't be written ({error.strerror})") from error
+    print(f"{len(found.theorems)} theorems in {args.file}")
+    kinds = {"identities": found.identities, "facts about integers": found.integers, "cases on reals": found.reals}
+    for name, kind in kinds.items():
+        print(f"{name}: {kind.exported} of {kind.total}")
+        for reason, count in kind.left_out.most_common():
+            print(f"  {count} not: {reason}")
+    return 0

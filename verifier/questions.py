@@ -206,7 +206,7 @@ class Question:
                 return z3.If(self.cond(cond), self.term(then), self.term(other))
             case Reduce():
                 self.abstracted = f"a {term.kind} over an index was abstracted"
-                named = _nameless(term, 0)
+                named = nameless(term, 0)
                 return self._reduced.setdefault(named, z3.Real(f"{term.kind}!{next(self._fresh)}"))
 
     def _power(self, base: Any, exponent: int) -> Any:
@@ -275,18 +275,18 @@ _EXACT: Mapping[str, Callable[..., Any]] = {
 }
 
 
-def _nameless(node: Term, depth: int) -> Term:
+def nameless(node: Term, depth: int) -> Term:
     """The term with every bound index named by its depth: what differs by such names alone is one value."""
     if isinstance(node, Reduce):
         name = f"@{depth}"  # no index, size or attribute is called so
         apart = {node.var: Poly.sym(name)}
-        guard = _nameless_cond(substitute_cond(node.guard, apart), depth + 1)
-        return Reduce(node.kind, name, node.extent, guard, _nameless(substitute(node.body, apart), depth + 1))
-    return map_children(node, lambda t: _nameless(t, depth), lambda c: _nameless_cond(c, depth))
+        guard = nameless_cond(substitute_cond(node.guard, apart), depth + 1)
+        return Reduce(node.kind, name, node.extent, guard, nameless(substitute(node.body, apart), depth + 1))
+    return map_children(node, lambda t: nameless(t, depth), lambda c: nameless_cond(c, depth))
 
 
-def _nameless_cond(node: Cond, depth: int) -> Cond:
-    return map_cond(node, lambda t: _nameless(t, depth), lambda c: _nameless_cond(c, depth))
+def nameless_cond(node: Cond, depth: int) -> Cond:
+    return map_cond(node, lambda t: nameless(t, depth), lambda c: nameless_cond(c, depth))
 
 
 def _computed_reads(cond: Cond) -> set[tuple[str, int]]:

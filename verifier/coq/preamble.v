@@ -1,0 +1,104 @@
+Require Import Reals ZArith Lia Lra Field.
+Open Scope R_scope.
+
+(* Sums over 0 <= i < n, for an integer n; nothing is summed where n <= 0. *)
+Fixpoint below (k : nat) (f : Z -> R) : R :=
+  match k with O => 0 | S k => below k f + f (Z.of_nat k) end.
+Definition sum (n : Z) (f : Z -> R) : R := below (Z.to_nat n) f.
+
+(* 1 where a condition holds, and 0 elsewhere; one of two values by a condition. *)
+Definition b2r (c : bool) : R := if c then 1 else 0.
+Definition sel (c : bool) (x y : R) : R := if c then x else y.
+Definition rlt (x y : R) : bool := if Rlt_dec x y then true else false.
+Definition req (x y : R) : bool := if Req_EM_T x y then true else false.
+
+Lemma below_ext : forall k f g, (forall i, (0 <= i < Z.of_nat k)%Z -> f i = g i) -> below k f = below k g.
+Proof.
+  induction k as [| k IH]; intros f g H; [reflexivity |].
+  simpl below. rewrite (IH f g), (H (Z.of_nat k)); [reflexivity | lia |].
+  intros i Hi. apply H. lia.
+Qed.
+
+Lemma sum_ext : forall n f g, (forall i, (0 <= i < n)%Z -> f i = g i) -> sum n f = sum n g.
+Proof. intros n f g H. apply below_ext. intros i Hi. apply H. lia. Qed.
+
+Lemma sum_zero : forall n, sum n (fun _ : Z => 0) = 0.
+Proof. intro n. unfold sum. induction (Z.to_nat n) as [| k IH]; [reflexivity | simpl; rewrite IH; ring]. Qed.
+
+Lemma sum_add : forall n f g, sum n (fun i => f i + g i) = sum n f + sum n g.
+Proof. intros n f g. unfold sum. induction (Z.to_nat n) as [| k IH]; simpl; [ring | rewrite IH; ring]. Qed.
+
+Lemma sum_scale : forall n c f, sum n (fun i => c * f i) = c * sum n f.
+Proof. intros n c f. unfold sum. induction (Z.to_nat n) as [| k IH]; simpl; [ring | rewrite IH; ring]. Qed.
+
+Lemma sum_swap : forall n m f, sum n (fun i => sum m (fun j => f i j)) = sum m (fun j => sum n (fun i => f i j)).
+Proof.
+  intros n m f. unfold sum at 1 4. induction (Z.to_nat n) as [| k IH]; simpl.
+  - symmetry. apply sum_zero.
+  - rewrite IH. symmetry. apply (sum_add m (fun j => below k (fun i => f i j)) (fun j => f (Z.of_nat k) j)).
+Qed.
+
+Lemma sum_const : forall n c, (0 <= n)%Z -> sum n (fun _ : Z => c) = IZR n * c.
+Proof.
+  intros n c H. unfold sum. rewrite <- (Z2Nat.id n H) at 2.
+  induction (Z.to_nat n) as [| k IH]; [simpl; ring |].
+  rewrite Nat2Z.inj_succ, succ_IZR. simpl below. rewrite IH. ring.
+Qed.
+
+Lemma inverse_power : forall x k, / (x ^ k) = (/ x) ^ k.
+Proof. intros x k. induction k as [| k IH]; simpl; [apply Rinv_1 | rewrite Rinv_mult, IH; reflexivity]. Qed.
+
+Lemma exp_times : forall k x, exp (INR k * x) = exp x ^ k.
+Proof.
+  intros k x. induction k as [| k IH]; [simpl; rewrite Rmult_0_l; apply exp_0 |].
+  rewrite S_INR. replace ((INR k + 1) * x) with (x + INR k * x) by ring.
+  rewrite exp_plus, IH. reflexivity.
+Qed.
+
+Lemma sel_b2r : forall c x y, sel c x y = b2r c * x + (1 - b2r c) * y.
+Proof. intros [] x y; simpl; ring. Qed.
+
+Lemma b2r_and : forall a b, b2r (andb a b) = b2r a * b2r b.
+Proof. intros [] []; simpl; ring. Qed.
+
+Lemma b2r_or : forall a b, b2r (orb a b) = 1 - (1 - b2r a) * (1 - b2r b).
+Proof. intros [] []; simpl; ring. Qed.
+
+Lemma b2r_not : forall a, b2r (negb a) = 1 - b2r a.
+Proof. intros []; simpl; ring. Qed.
+
+(* Under a sum. *)
+Ltac ext i := apply sum_ext; let H := fresh "H" i in intros i H; cbv beta.
+
+
+(* Two neighbouring sums exchanged, with d sums around them. *)
+Ltac swap_under d :=
+  lazymatch d with
+  | O => apply sum_swap
+  | S ?d => apply sum_ext; let i := fresh "i" in let H := fresh "H" in intros i H; cbv beta; swap_under d
+  end.
+Ltac exchange d := eapply eq_trans; [swap_under d |]; cbv beta.
+
+Ltac push_izr := repeat first [rewrite plus_IZR | rewrite mult_IZR | rewrite opp_IZR].
+Ltac push_inr := rewrite INR_IZR_INZ; simpl Z.of_nat.
+Ltac bools := repeat first [rewrite b2r_and | rewrite b2r_or | rewrite b2r_not].
+Ltac inverse := rewrite ?Rinv_mult, ?inverse_power, ?Rinv_inv.
+Ltac not_negative := first [lia | nia].
+
+(* Inverses as unknowns: an identity that needs no cancelling holds at every point. *)
+Ltac hide :=
+  repeat match goal with
+  | |- context [/ ?x] => lazymatch x with IZR _ => fail | _ => let y := fresh "y" in set (y := / x); clearbody y end
+  end.
+
+Ltac cases := repeat match goal with |- context [b2r ?c] => destruct c end; unfold b2r.
+
+(* What a denominator must not be is a hypothesis; an exponential is never 0. *)
+Ltac side := repeat split; first [apply exp_neq_0 | assumption | solve [auto] | lra].
+
+Ltac alg := first
+  [ reflexivity | ring | solve [hide; field] | solve [field; side]
+  | solve [hide; cases; field] | solve [cases; field; side] ].
+
+(* Quotients and remainders by their defining inequalities. *)
+Ltac lia_or_nia := first [lia | Z.to_euclidean_division_equations; first [lia | nia] | nia].
