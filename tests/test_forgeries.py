@@ -6,6 +6,7 @@ never counted as replayed; what rests on a word is accepted only from who says t
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from forging import (
     Data,
     alone,
     certificate,
+    claimed,
     forged,
     node,
     opened,
@@ -26,7 +28,12 @@ from forging import (
     sealed,
     with_tables,
 )
+from gradproof.compiler.elaborate import load_text
+from gradproof.verifier.checker import sides
+from gradproof.verifier.checker.evidence import Checked
 from gradproof.verifier.checker.reading import canonical
+from gradproof.verifier.checker.terms import Refused
+from gradproof.verifier.evidence.linear import Search
 
 Change = Callable[[Data], object]
 
@@ -470,6 +477,100 @@ def bound_of_another(data: Data, name: str) -> None:
 def test_what_is_known_of_one_tensor_is_not_known_of_another(change: Change) -> None:
     content = forged(certificate(GATHER), lambda d: (change(d), with_tables(d)))
     assert reason(content)
+
+
+# Rules ----------------------------------------------------------------------------------------------------------------
+
+RULES = """
+dim n
+graph g(x: f32[n]) -> f32[] { return sum(f(x)) }
+op f(x: [n]) -> [n] {
+  y[i] = x[i] * x[i]
+  jvp y[i] = 2 * x[i] * dx[i]
+}
+"""
+
+
+def another_body(data: Data, formula: Data) -> Data:
+    """The same formula with 7 on its right-hand side."""
+    return {**formula, "body": node(data, "num", "7")}
+
+
+def a_false_rule_before_the_right_one(data: Data) -> None:
+    rules = data["ops"]["f"]["rules"]
+    (key, right) = rules["vjps"][0]
+    rules["vjps"].insert(0, [key, {**right, "result": another_body(data, right["result"])}])
+
+
+def a_right_rule_for_what_is_no_input(data: Data) -> None:
+    rules = data["ops"]["f"]["rules"]
+    rules["vjps"].append(["y", copy.deepcopy(rules["jvp"])])
+    rules["jvp"]["result"] = another_body(data, rules["jvp"]["result"])
+
+
+def what_runs_is_not_what_is_meant(data: Data) -> None:
+    forward = data["ops"]["f"]["rules"]["forward"]
+    forward["result"] = another_body(data, forward["result"])
+
+
+def what_is_written_is_not_what_runs(data: Data) -> None:
+    data["ops"]["f"]["jvp"] = another_body(data, data["ops"]["f"]["jvp"])
+
+
+def a_vjp_that_is_written_only(data: Data) -> None:
+    op = data["ops"]["f"]
+    op["vjps"].append({**another_body(data, op["jvp"]), "target": "x"})
+
+
+def no_rule(data: Data) -> None:
+    data["ops"]["f"]["rules"]["vjps"] = []
+
+
+def no_jvp(data: Data) -> None:
+    data["ops"]["f"]["rules"]["jvp"] = data["ops"]["f"]["jvp"] = None
+
+
+def no_rules(data: Data) -> None:
+    data["ops"]["f"]["rules"] = None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        a_false_rule_before_the_right_one,
+        a_right_rule_for_what_is_no_input,
+        what_runs_is_not_what_is_meant,
+        what_is_written_is_not_what_runs,
+        a_vjp_that_is_written_only,
+        no_rule,
+        no_jvp,
+        no_rules,
+    ],
+    ids=lambda c: c.__name__,
+)
+def test_rules_that_are_not_those_that_run(change: Change) -> None:
+    assert reason(certificate(RULES)) == ""
+    assert reason(forged(certificate(RULES), change))
+
+
+def test_a_need_is_not_met_because_some_index_meets_it() -> None:
+    """`max(j | x[j] > 0)` is defined where one entry is positive; log of all entries then need not be."""
+    text = """
+    op f(x: [n]) -> [] {
+      require n >= 1
+      y[] = max(j | x[j] > 0) x[j]
+      runs y[] = sum(j) log(x[j])
+    }
+    """
+
+    def change(data: Data) -> None:
+        for entry in data["terms"]:  # one name for both
+            entry[:] = [part.split("#")[0] if isinstance(part, str) else part for part in entry]
+
+    content = forged(claimed(load_text(text)), change)
+    data = opened(content)
+    with pytest.raises(Refused, match="what runs"):
+        sides.dom(Checked(data).op("f"), {}, Search())
 
 
 def test_parts_of_two_certificates() -> None:

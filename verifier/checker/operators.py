@@ -80,6 +80,15 @@ class Op:
             for key, rule in self.rules.items()
             if rule is not None
         }
+        moving = [p.name for p in self.moving]
+        written = {"": data["runs"] or data["forward"], "y": data["jvp"], **{f["target"]: f for f in data["vjps"]}}
+        if [key for key, _ in rules["vjps"]] != moving or (rules["jvp"] is None) != (not moving):
+            raise Refused(f"{self.name}: not one rule for each input that varies")
+        if any(
+            f and (key not in self.computed or self._formula(f) != self.computed[key].result)
+            for key, f in written.items()
+        ):
+            raise Refused(f"{self.name}: what runs is not the rule that is written")
         wanted = {"": self.output, "y": self.output} | {p.name: p for p in self.params}
         results = [(rule.result, wanted[key]) for key, rule in self.computed.items()]
         if any(formula.extents != param.extents for formula, param in [(self.forward, self.output), *results]):

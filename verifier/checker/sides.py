@@ -179,7 +179,7 @@ def _defined(op: Op, key: str, known: Sequence[Need], bounds: Bounds) -> None:
 
 def _implied(cond: Node, path: set[Node], scope: Scope, given: Need, bounds: Bounds) -> bool:
     """Whether a need that is met says the same, at indices of these names, and arises where this one does."""
-    if given.cond is not cond or not set(given.scope.path) <= path:
+    if given.var or given.cond is not cond or not set(given.scope.path) <= path:
         return False
     spoken = cond.free.union(*(c.free for c in given.scope.path))
     return all(
