@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,28 @@ def test_an_index_takes_no_name_that_stands_for_something_else() -> None:
         back = [sharing.ref(t.sym(v)) for v, _ in old]
         with pytest.raises(Refused):
             proof.step("move", 0, names, lengths, [], there, back)
+
+
+def test_an_index_stays_inside_of_its_sum() -> None:
+    """x[i] * x[i]^-1 is 1, of which a sum over i is an extent; what comes to it still stands under the sum."""
+    from gradproof.verifier.checker import terms as t
+    from gradproof.verifier.checker.normal import NONE, Normal
+
+    work, i, n = Normal({"n": 0}, {}), t.sym("%1"), t.sym("n")
+    read = t.make("read", "x", i)
+    total = work.form(t.reduce("sum", "i", n, t.TRUE, t.make("read", "x", t.sym("i"))))
+    proof, _ = proof_of("JVP", "add", "")
+    proof.work, proof.left, proof.taken = work, work.canonical(total), frozenset({"n"})
+    (mono, _), *_ = proof.monomials()
+    assert mono[2] == {(read, 1)}
+    for step in (("clear", 0, 0, 0, [0]),):
+        proof.step(*step)
+        assert proof.left == work.canonical(total)
+    base = t.add(read, t.make("read", "z", i))
+    root = work.power(work.form(base), Fraction(1, 2))
+    (factor,) = (f for m in root for f in m[2])
+    squared = work.monomial(frozenset({("%1", n)}), NONE, [factor, factor])
+    assert all(v in {b for b, _ in m[0]} for m in squared for a, _ in m[2] for v in a.free if v.startswith("%"))
 
 
 def test_what_may_be_0_throughout_is_no_denominator() -> None:

@@ -290,10 +290,7 @@ class Normal:
         name = f"~{next(self.names)}"
         away = {var: t.sym(name)}
         inner = self.times(self.where(t.substitute(guard, away)), self.form(t.substitute(body, away)))
-        out: Form = {}
-        for (binders, conds, factors), c in inner.items():
-            accumulate(out, self.settled(binders | {(name, extent)}, conds, factors), c)
-        return out
+        return self.under(frozenset(((name, extent),)), inner)
 
     def _folded(self, kind: str, var: str, extent: Node, guard: Node, body: Node) -> Form:
         length = t.value(extent)
@@ -357,10 +354,23 @@ class Normal:
                 powers[atom] = e - whole
             if e == 0 and is_size(atom):
                 expand.append(self._nonzero(atom.args[0], dict(binders)))
-        form = self.settled(binders, conds, frozenset((a, e) for a, e in powers.items() if e))
+        kept = frozenset((a, e) for a, e in powers.items() if e)
+        if not expand:
+            return scaled(self.settled(binders, conds, kept), scale)
+        form: Form = {(NONE, conds, kept): scale}
         for more in expand:
             form = self.times(form, more)
-        return form if scale == 1 else scaled(form, scale)
+        return self.under(binders, form)
+
+    def under(self, binders: frozenset[Any], form: Form) -> Form:
+        """The sum of a form over indices, all of it: a part by itself might not show that it depends on them."""
+        names, out = {v for v, _ in binders}, dict[Mono, Number]()
+        for mono, c in form.items():
+            clash = sorted(names & {v for v, _ in mono[0]})
+            apart = self.renamed(mono, {v: f"~{next(self.names)}" for v in clash}) if clash else {mono: 1}
+            for (more, conds, factors), k in apart.items():
+                accumulate(out, self.settled(more | binders, conds, factors), c * k)
+        return out
 
     def _nonzero(self, p: Node, ranges: Mapping[str, Node]) -> Form:
         """[p != 0], which is what p * p^-1 is."""
@@ -625,10 +635,7 @@ class Normal:
             out = self.times(out, self.where(t.substitute(cond, mapping)))
         for atom, e in factors - same:
             out = self.times(out, self.power(self.form(t.substitute(atom, mapping)), e))
-        found: Form = {}
-        for (more, where, what), c in out.items():
-            accumulate(found, self.settled(more | moved, where, what), c)
-        return found
+        return self.under(moved, out)
 
     def renamed(self, mono: Mono, names: Mapping[str, str]) -> Form:
         """A monomial with other names for its bound indices; no name that it has already."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from . import terms as t
 from .calculus import STEPS, derivative
 from .linear import Facts, Hints
-from .normal import NONE, Form, Mono, Normal, accumulate, constant, plus, scaled
+from .normal import NONE, UNIT, Form, Mono, Normal, accumulate, plus, scaled
 from .operators import Formula, Op
 from .scopes import scope_of
 from .terms import ZERO, Node, Refused
@@ -98,6 +98,8 @@ def _within(p: Node, extent: Node) -> tuple[Node, Node]:
 
 def normal(op: Op, facts: Facts, ranges: Mapping[str, Node], generic: frozenset[str] = NONE) -> Normal:
     """Normal forms where an operator's facts hold."""
+    if any(name.startswith("%") for name in op.fixed | ranges.keys()):
+        raise Refused("a size or index with the name of a canonical one")
     lower, plain = dict.fromkeys(op.sizes, 0), [p for _, p in facts.known]
     plain += [t.minus(t.const(0), p) for exact, p in facts.known if exact]
     for p in plain:
@@ -114,10 +116,10 @@ class Proof:
     """The difference of a statement's sides, on its way to nothing."""
 
     def __init__(self, op: Op, claim: Statement, away: bool, nodes: Sequence[Node], hints: Hints) -> None:
-        self.ranges, self.nodes, self.hints, self.facts = dict(claim.ranges), nodes, hints, scope_of(op).facts
+        scope = scope_of(op)
+        self.ranges, self.nodes, self.hints, self.facts = dict(claim.ranges), nodes, hints, scope.facts
+        self.reals = [c for c in scope.reals if c.tag in ("lt", "le") and c.free <= op.fixed]
         self.taken = op.fixed | claim.ranges.keys()
-        if any(name.startswith("%") for name in self.taken):
-            raise Refused("a size or index with the name of a canonical one")
         self.work = normal(op, self.facts, self.ranges, frozenset(p.name for p in op.moving) if away else NONE)
         left, right = self.work.form(claim.left), self.work.form(claim.right)
         self.left = self.work.canonical(plus(left, scaled(right, -1)))
@@ -125,9 +127,12 @@ class Proof:
     def step(self, kind: str, place: int, *rest: Any) -> None:
         """Replace monomial `place`."""
         mono, c = self.monomials()[place]
-        new = STEP[kind](self, mono, *rest)
+        new = self.work.canonical(STEP[kind](self, mono, *rest))
+        for one in new:
+            if not NONE.union(*(n.free for n in self._parts(one))) - {v for v, _ in one[0]} <= self.taken:
+                raise Refused("an index outside of its sum")
         del self.left[mono]
-        accumulate(self.left, self.work.canonical(new), c)
+        accumulate(self.left, new, c)
 
     def monomials(self) -> list[tuple[Mono, Any]]:
         """The monomials in their order."""
@@ -157,7 +162,8 @@ class Proof:
         for atom in (a for m in inverse for a, _ in m[2]):
             if atom not in present and self.work.vanishes(atom, dict(mono[0])):
                 raise Refused("what may be 0 throughout is no denominator")
-        return self.work.times(self.work.times({mono: 1}, inverse), form)
+        body: Form = {(NONE, mono[1], mono[2]): 1}
+        return self.work.under(mono[0], self.work.times(self.work.times(body, inverse), form))
 
     def _split(self, mono: Mono, cond: int) -> Form:
         """m = m [c] + m [not c]."""
@@ -204,10 +210,10 @@ class Proof:
                 return n
             return t.rebuild(n, change)
 
-        out: Form = {(mono[0], mono[1], NONE): 1}
+        out: Form = {(NONE, mono[1], NONE): 1}
         for base, e in mono[2]:
             out = self.work.times(out, self.work.power(self.work.form(change(base)), e))
-        return out
+        return self.work.under(mono[0], out)
 
     def _few(self, mono: Mono, place: int) -> Form:
         """A sum over a few indices, added up."""
@@ -252,25 +258,57 @@ class Proof:
                 self._shown(t.eq(t.minus(t.substitute(p, there_), t.sym(v))), ranges, has)
         real = frozenset(c for c in mono[1] if c.tag not in ("ge", "eq"))
         moved = self.work.moved((NONE, real, mono[2]), forward)
-        out: Form = {}
-        for (binders, more, factors), c in moved.items():
-            accumulate(out, self.work.settled(binders | frozenset(new), more | frozenset(where), factors), c)
-        return out
+        return self.work.under(frozenset(new), self.work.times({(NONE, frozenset(where), NONE): 1}, moved))
 
     def _never(self, mono: Mono, *times: str) -> Form:
-        """Nothing, where conditions p > 0 contradict each other: some of the p add up to no more than 0."""
-        signs = sorted((c for c in mono[1] if c.tag == "lt"), key=lambda c: c.key)
+        """Nothing, where conditions on reals contradict each other: some of them add up to what they exclude."""
+        self._contradict([(c, True) for c in self._signs(mono)], times)
+        return {}
+
+    def _sure(self, mono: Mono, place: int, *times: str) -> Form:
+        """A condition on reals is left out that follows from the others: its negation contradicts them."""
+        signs = self._signs(mono)
+        self._contradict([(c, c is not signs[place]) for c in signs], times)
+        return {(mono[0], mono[1] - {signs[place]}, mono[2]): 1}
+
+    def _zero(self, mono: Mono, place: int) -> Form:
+        """m + k p (1 - [p > 0] - [p < 0]): p is 0 where it has no sign. k is such that m falls away.
+
+        k is a product of entries and sizes, and p a sum of such: k p goes to 0 where p does, as 1/p * p does not.
+        """
+        cond = self._signs(mono)[place]
+        p = cond.args[0] if cond.args[1] is ZERO else cond.args[1]
+        form, powers = self.work.form(p), dict(mono[2])
+        (first, c), *_ = self.work.ordered(form)
+        for atom, e in first[2]:
+            powers[atom] = powers.get(atom, 0) - e
+        left = [(a, e) for a, e in powers.items() if e]
+        beside = [*left, *(f for m in form for f in m[2])]
+        if first[0] or first[1] or any(e < 0 or e != int(e) or a.tag not in ("read", "size") for a, e in beside):
+            raise Refused("what stands beside a condition may have no bounds")
+        rest = self.work.monomial(NONE, mono[1] - {cond}, left)
+        nothing = self.work.times(self.work.times(rest, form), self.work.where(t.make("same", ZERO, p)))
+        return plus({mono: 1}, scaled(self.work.under(mono[0], nothing), Fraction(1) / c))
+
+    def _signs(self, mono: Mono) -> list[Node]:
+        return sorted((c for c in mono[1] if c.tag == "lt"), key=lambda c: c.key)
+
+    def _contradict(self, conds: list[tuple[Node, bool]], times: Sequence[str]) -> None:
+        """Refused unless the differences, so many times each, add up to less than they must; then what is required."""
         total: Form = {}
-        for cond, text in zip(signs, times, strict=True):
+        strict = False
+        for (cond, yes), text in zip([*conds, *((c, True) for c in self.reals)], times, strict=True):
             factor = t.rational(text)
             if factor < 0:
                 raise Refused("a condition is taken a negative number of times")
-            sign = 1 if cond.args[0] is ZERO else -1
-            accumulate(total, self.work.form(cond.args[1] if sign > 0 else cond.args[0]), sign * factor)
+            low, high = cond.args if yes else reversed(cond.args)  # low < high; its negation is high <= low
+            strict = strict or (factor > 0 and cond.tag == "lt" and yes)
+            for side, sign in ((high, factor), (low, -factor)):
+                accumulate(total, self.work.form(side), sign)
         total = self.work.canonical(total)
-        if not any(Fraction(x) for x in times) or total != constant(min(total.get(next(iter(constant(1))), 0), 0)):
+        least = total.pop(UNIT, 0)
+        if total or least > 0 or (least == 0 and not strict):
             raise Refused("the conditions do not contradict each other")
-        return {}
 
 
 STEP: dict[str, Callable[..., Form]] = {
@@ -283,6 +321,8 @@ STEP: dict[str, Callable[..., Form]] = {
     "few": Proof._few,
     "move": Proof._move,
     "never": Proof._never,
+    "sure": Proof._sure,
+    "zero": Proof._zero,
 }
 
 

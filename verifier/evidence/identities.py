@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import islice, product
+from math import lcm
 from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,15 +18,28 @@ from weakref import WeakKeyDictionary
 from gradproof.compiler.claims import Claim
 from gradproof.compiler.portable import Table
 from gradproof.verifier.checker import terms as t
-from gradproof.verifier.checker.normal import NONE, Form, Mono, divided, is_sum, linear
+from gradproof.verifier.checker.normal import (
+    NONE,
+    UNIT,
+    Form,
+    Mono,
+    constant,
+    divided,
+    is_sum,
+    linear,
+    plus,
+    scaled,
+)
 from gradproof.verifier.checker.operators import Op
 from gradproof.verifier.checker.rules import Proof, Statement, statement, tied
 from gradproof.verifier.checker.terms import Node, Refused
 from gradproof.verifier.evidence.linear import Search
 from gradproof.verifier.evidence.methods import Evidence, Subject
+from gradproof.verifier.evidence.simplex import contradiction
 
 Solved = dict[str, Node]
 SECONDS = 4.0  # for one statement
+TINY = Fraction(1, 10**6)
 CUTS = 8  # sums that are split by a condition
 
 
@@ -208,9 +222,7 @@ class Finder:
         if set(self.proof.left) != set(before[0]) and len(self.proof.left) <= 4 * len(before[0]) + 8:
             return True
         self.failed.add(key)
-        self.proof.left = before[0]
-        del self.steps[before[1] :], self.hints.given[before[2] :]
-        self.hints.used = before[3]
+        self._undo(before)
         return False
 
     def _lifts(self, source: Mono, base: Node) -> Iterator[tuple[Mono, list[tuple[list[int], int]]]]:
@@ -295,7 +307,50 @@ class Finder:
     # Conditions of reals
 
     def cases(self) -> None:
-        """Monomials whose conditions contradict each other."""
+        """Monomials whose conditions contradict each other, and conditions that follow from the others."""
+        for _ in range(40):
+            if not any(self._case(mono) for mono in self.monomials()):
+                break
+
+    def _case(self, mono: Mono) -> bool:
+        signs = self.proof._signs(mono)
+        if not signs:
+            return False
+        times = self._contradiction(signs, None)
+        if times is not None and self.try_("never", mono, *times):
+            return True
+        for place in range(len(signs)):
+            times = self._contradiction(signs, place)
+            if times is not None and self.try_("sure", mono, place, *times):
+                return True
+        return any(self._shorter("zero", mono, place) for place in range(len(signs)))
+
+    def _shorter(self, kind: str, mono: Mono, *rest: Any) -> bool:
+        """Take a step only where it leaves fewer monomials."""
+        before = dict(self.proof.left), len(self.steps), len(self.hints.given), self.hints.used
+        if self.try_(kind, mono, *rest) and len(self.proof.left) < len(before[0]):
+            return True
+        self._undo(before)
+        return False
+
+    def _undo(self, before: tuple[Form, int, int, int]) -> None:
+        self.proof.left = before[0]
+        del self.steps[before[1] :], self.hints.given[before[2] :]
+        self.hints.used = before[3]
+
+    def _contradiction(self, signs: list[Node], negated: int | None) -> list[str] | None:
+        """How many times to take each condition; a strict one is taken to leave a little, for the search."""
+        columns: list[Form] = []
+        for place, cond in enumerate([*signs, *self.proof.reals]):
+            low, high = cond.args if place != negated else reversed(cond.args)
+            form = self.work.canonical(plus(self.work.form(high), scaled(self.work.form(low), -1)))
+            if cond.tag == "lt" and place != negated:
+                form = plus(form, constant(-TINY))
+            columns.append(form)
+        scale = lcm(*(Fraction(c).denominator for column in columns for c in column.values()))
+        whole = [{m: int(c * scale) for m, c in column.items()} for column in columns]
+        found = contradiction(whole, [False] * len(whole), UNIT)
+        return None if found is None else [str(found.get(k, 0)) for k in range(len(columns))]
 
 
 def _power_in(inverse: Form, mono: Mono) -> Fraction:
