@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from fractions import Fraction
@@ -14,7 +15,10 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 import xmlschema
+from gradproof.codes import codes
 from gradproof.compiler.claims import Claim, Counterexample, Hypothesis, Verdict
+from gradproof.gate import progress
+from gradproof.gate.schedule import Schedule
 from gradproof.gate.wire import WireError, read_diagnostic, read_verdict, verdict_data
 from gradproof.grammar.source import Diagnostic, Source, Span
 from gradproof.report import FileReport, Report, Subject, concise, github, junit, sarif, summary, text
@@ -78,7 +82,7 @@ def test_sarif(report: Report) -> None:
     run = data["runs"][0]
     rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
     assert rules == ["DOM", "E-SYNTAX", "G-STALE", "KINK", "SHAPE", "VJP", "W-SHADOWED"]
-    assert all(rule["help"]["markdown"] for rule in run["tool"]["driver"]["rules"] if not rule["id"].startswith("G-"))
+    assert all(rule["help"]["markdown"] for rule in run["tool"]["driver"]["rules"])
     found = [(rules[r["ruleIndex"]], r["level"], "suppressions" in r) for r in run["results"]]
     assert found == [
         ("VJP", "error", False),
@@ -204,3 +208,31 @@ def test_what_no_worker_says_is_refused(report: Report) -> None:
             read_verdict(odd, texts)
     with pytest.raises(WireError):
         read_diagnostic({"code": "E-SYNTAX", "message": "m", "advice": "", "span": ["a", 1, 1, -1, 1]}, texts)
+
+
+def test_every_code_of_the_gate_says_what_it_is() -> None:
+    used = set()
+    for path in (ROOT / "driver" / "gate").glob("*.py"):
+        used |= set(re.findall(r'"(G-[A-Z]+)"', path.read_text()))
+    documented = set(re.findall(r"`(G-[A-Z]+)`", (ROOT / "docs" / "gate.md").read_text()))
+    assert used - {"G-CONFIG"} == documented
+    assert used <= set(codes())
+
+
+@pytest.mark.parametrize("visible", [True, False])
+def test_progress_is_for_terminals(visible: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: visible)
+    monkeypatch.setattr("sys.stderr", screen)
+    schedule = Schedule(["a.gproof", "b.gproof"], 10.0, 1, texts, lambda work: None)
+    shown = progress.Shown(schedule, 3)
+    error = {"code": "E-SYNTAX", "message": "m", "advice": "", "span": None}
+    while not shown.finished:
+        job = shown.next("worker 1")
+        assert job is not None
+        shown.last = 0.0
+        shown.answered(job, {"error": error, "sources": None})
+    shown.clear()
+    pictures = [part for part in screen.getvalue().split("\r\x1b[K") if part]
+    expected = [f"{k}/2 files, 0/0 obligations, 3 files unchanged" for k in (1, 2)]
+    assert pictures == (expected if visible else [])
