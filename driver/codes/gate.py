@@ -88,3 +88,87 @@ class Crashed(Code):
     """
 
     code = "G-CRASH"
+
+
+class Missing(Code):
+    """A file has no certificate beside it, and `certificates = true` wants one.
+
+    ## Why
+    Who takes the repository's programs without a compiler loads their certificates; one that was never built is missed
+    there, and not here. The command that builds it is printed.
+
+    ## Example
+    ```python
+    from gradproof.gate.certified import digest_beside, missing
+    if not digest_beside("a.gproof"):
+        raise missing("a.gproof")
+    ```
+
+    ## Instead
+    ```python
+    from gradproof.certificates import build
+    from gradproof.gate.certified import digest_beside, missing
+    build("fn twice(x) = 2 * x", "a.gpc")
+    if not digest_beside("a.gproof"):
+        raise missing("a.gproof")
+    ```
+    """
+
+    code = "G-MISSING"
+
+
+class Stale(Code):
+    """The certificate beside a file is not that of the file as it is now.
+
+    ## Why
+    Who loads the certificate runs what it holds, and not what the source says. The source, a file that it uses, or the
+    version of gradproof is another; the command that builds it again is printed.
+
+    ## Example
+    ```python
+    from gradproof.certificates import build
+    from gradproof.gate.certified import problem_of
+    from gradproof.pipeline import load
+    content = build("fn twice(x) = 2 * x").content
+    raise problem_of("a.gproof", content, load("fn twice(x) = 3 * x"), True)
+    ```
+
+    ## Instead
+    ```python
+    from gradproof.certificates import build
+    from gradproof.gate.certified import problem_of
+    from gradproof.pipeline import load
+    content = build("fn twice(x) = 2 * x").content
+    assert problem_of("a.gproof", content, load("fn twice(x) = 2*x"), True) is None
+    ```
+    """
+
+    code = "G-STALE"
+
+
+class Refused(Code):
+    """The checker refuses the certificate beside a file.
+
+    ## Why
+    It was cut off or edited, or it has a claim that rests on a solver's word, which `allow-trusted = true` accepts.
+
+    ## Example
+    ```python
+    from gradproof.certificates import build
+    from gradproof.gate.certified import problem_of
+    from gradproof.pipeline import load
+    content = build("fn twice(x) = 2 * x").content
+    raise problem_of("a.gproof", content[:-20], load("fn twice(x) = 2 * x"), True)
+    ```
+
+    ## Instead
+    ```python
+    from gradproof.certificates import build
+    from gradproof.gate.certified import problem_of
+    from gradproof.pipeline import load
+    content = build("fn twice(x) = 2 * x").content
+    assert problem_of("a.gproof", content, load("fn twice(x) = 2 * x"), True) is None
+    ```
+    """
+
+    code = "G-REFUSED"

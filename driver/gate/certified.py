@@ -42,12 +42,13 @@ def judged(path: str, module: Module, allow_trusted: bool) -> Data:
     except OSError as error:
         problem = f"{beside(path)} can't be read: {error.strerror or error}"
         return {"problem": diagnostic_data(Diagnostic(MISSING, problem, None, _renewal(path))), "certificate": ""}
-    found = _problem(path, content, module, allow_trusted)
+    found = problem_of(path, content, module, allow_trusted)
     problem_data = None if found is None else diagnostic_data(found)
     return {"problem": problem_data, "certificate": sha256(content).hexdigest()}
 
 
-def _problem(path: str, content: bytes, module: Module, allow_trusted: bool) -> Diagnostic | None:
+def problem_of(path: str, content: bytes, module: Module, allow_trusted: bool) -> Diagnostic | None:
+    """What is wrong with a certificate as that of a source: the checker refuses it, or it is of something else."""
     from gradproof.verifier.checker.main import check
     from gradproof.verifier.checker.terms import Refused
 
