@@ -140,3 +140,13 @@ def test_advice_is_shown_and_can_be_turned_off() -> None:
     with pytest.raises(gp.ProofError, match="the other sign"):
         gp.compile(text)
     assert Options().repair == 0
+
+
+def test_an_ensure_that_is_too_strict_by_equality_alone() -> None:
+    text = "dim n\ngraph f(x: f32[n]) -> f32[] {\n  s = sum(x * x)\n  ensure {}\n  return s\n}"
+    (said,) = gp.verify(text.replace("{}", "s > 0", 1)).failures()
+    assert said.advice == ("ensure s >= 0  # proved: equality allowed",)
+    assert said.claim.span is not None and said.claim.span.line == 4
+    assert gp.verify(text.replace("{}", "s >= 0", 1)).ok
+    (said,) = gp.verify(text.replace("{}", "s < 0", 1)).failures()
+    assert said.advice == ()

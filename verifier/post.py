@@ -9,7 +9,9 @@ input: there it is the jvp that runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from gradproof.compiler.calculus import derivative
@@ -55,6 +57,7 @@ def verdict(graph: Graph, claim: Claim, position: int, ranges: Ranges, options: 
     from gradproof.verifier.graph_refute import violates
 
     ensure = graph.ensures[position]
+    claim = replace(claim, span=ensure.span)
     statement = ensure if isinstance(ensure, Entrywise) else generic(graph, ensure)
     if statement is None:
         return Verdict(
@@ -74,8 +77,17 @@ def verdict(graph: Graph, claim: Claim, position: int, ranges: Ranges, options: 
         else violates(graph, ensure, options)
     )
     if found is not None:
-        return Verdict(claim, "refuted", "replay", ALL_SIZES, 0.0, counterexample=found)
+        scope = ", ".join(f"{name} = {value}" for name, value in found.dims.items()) or "at one point"
+        advice = tuple(_weaker(graph, statement, ranges, options)) if options.repair > 0 else ()
+        return Verdict(claim, "refuted", "replay", scope, 0.0, counterexample=found, advice=advice)
     return Verdict(claim, "unknown", "", ALL_SIZES, 0.0, reason="not proved, and no counterexample was found")
+
+
+def _weaker(graph: Graph, statement: Entrywise, ranges: Ranges, options: Options) -> Iterator[str]:
+    """The statement with equality allowed, where that is proved."""
+    if statement.rel == "<" and _proved(graph, replace(statement, rel="<="), ranges, options):
+        text = re.sub(r"([<>])(?!=)", r"\1=", statement.text, count=1)
+        yield f"ensure {text}  # proved: equality allowed"
 
 
 def generic(graph: Graph, bound: Bound) -> Entrywise | None:
