@@ -4,7 +4,7 @@ BIN := .venv/bin
 FOLDERS := compiler runtime verifier grammar
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test mutants check bench kinks torch-table prelude links format clean cvc5 coq help
+.PHONY: demo test mutants fuzz check bench kinks torch-table prelude links format clean cvc5 coq help
 
 demo: .venv/.run ## prove the examples, show a refusal, train the digits
 	@printf '\n== The examples: every claim proved, for all sizes ==\n'
@@ -20,6 +20,9 @@ test: .venv/.test ## every test
 
 mutants: .venv/.test ## every mutant of every rule, not only a sample (hours)
 	MUTANTS=1 $(BIN)/python -m pytest -q tests/test_mutations.py
+
+fuzz: .venv/.test ## a million odd texts and certificates (hours); coverage guides where the extra [fuzz] is installed
+	$(BIN)/python benchmarks/fuzz.py
 
 check: .venv/.dev links ## lint, format, strict types
 	$(BIN)/ruff check .

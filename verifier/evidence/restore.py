@@ -40,6 +40,14 @@ class Restored:
 
 def restore(accepted: Accepted) -> Restored:
     """The graphs and plans of an accepted certificate; Refused where this version would run something else."""
+    try:
+        return _restored(accepted)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        # What no claim is about (places in the text, defaults) is read here first.
+        raise Refused(f"it is not formed as a certificate: {type(error).__name__}: {str(error)[:80]!r}") from None
+
+
+def _restored(accepted: Accepted) -> Restored:
     data = accepted.data
     reader = Reader(data["terms"], Source("<certificate>", data["source"]))
     place = Span(Source("<certificate>", data["source"]), 1, 1, 1, 1)
