@@ -16,7 +16,7 @@ from gradproof.compiler.portable import Table
 from gradproof.verifier.checker import rules
 from gradproof.verifier.checker.linear import Hints
 from gradproof.verifier.checker.operators import Op
-from gradproof.verifier.checker.terms import Refused
+from gradproof.verifier.checker.terms import ZERO, Node, Refused, decode
 from gradproof.verifier.evidence.identities import Sharing, identity
 from test_soundness import subjects
 
@@ -144,6 +144,67 @@ def test_what_may_be_0_throughout_is_no_denominator() -> None:
         assert identity(op, "VJP", "z", sharing) is None
     op, sharing = carried(load_path(path).ops["shares_occupied"])
     assert identity(op, "VJP", "z", sharing) is not None
+
+
+def test_a_condition_says_nothing_of_what_has_no_bounds_beside_it() -> None:
+    """p = 0 where p has no sign, so k p [p = 0] is 0: not for k = 1/p."""
+    from gradproof.verifier.checker import terms as t
+    from gradproof.verifier.checker.normal import Normal
+
+    x, z = (t.make("read", name) for name in "xz")
+    positive = t.make("lt", ZERO, t.mul(x, z))
+    for beside, right in (((z, x), True), ((z, x, x, z), True), ((z,), False), ((z, t.power(x, -1)), False)):
+        proof, _ = proof_of("JVP", "add", "")
+        proof.work = Normal({}, {})
+        proof.left = proof.work.form(t.select(positive, t.mul(*beside), ZERO))
+        before = dict(proof.left)
+        if right:
+            proof.step("zero", 0, 0)
+            assert proof.left != before
+        else:
+            with pytest.raises(Refused):
+                proof.step("zero", 0, 0)
+
+
+def test_names_of_the_checkers_own_are_refused() -> None:
+    """A size named `%1` would lend what is required of it to the first index of every sum, `~1` to inner ones."""
+    for name in ("%1", "~1"):
+        table = Table()
+        data = json.loads(json.dumps([table.op(prelude().ops["mean"]), table.entries]).replace('"S.."', f'"{name}"'))
+        with pytest.raises(Refused):
+            nodes = decode(data[1])
+            rules.identity(Op(data[0], nodes), "JVP", "", [[0, 0, [], []]], nodes)
+
+
+def test_conditions_on_reals_add_up() -> None:
+    """x > 1 and x < 0 exclude each other, x > 1 and x < 2 do not; x > 0 follows from x > 1, x > 1 not from x > 0."""
+    from gradproof.verifier.checker import terms as t
+    from gradproof.verifier.checker.normal import Normal
+
+    x = t.make("read", "x")
+
+    def proof(*conds: Node) -> rules.Proof:
+        found, _ = proof_of("JVP", "add", "")
+        found.work = Normal({}, {})
+        found.left = found.work.form(t.select(t.both(*conds), x, ZERO))
+        return found
+
+    one, two = t.num(1), t.num(2)
+    apart = proof(t.make("lt", one, x), t.make("lt", x, ZERO))
+    apart.step("never", 0, "1", "1")
+    assert apart.left == {}
+    beside = proof(t.make("lt", one, x), t.make("lt", x, two))
+    for times in (("1", "1"), ("0", "0"), ("2", "1"), ("1", "-1"), ("1",)):
+        with pytest.raises((Refused, ValueError)):
+            beside.step("never", 0, *times)
+    inner = proof(t.make("lt", one, x), t.make("lt", ZERO, x))
+    ((mono, _),) = inner.monomials()
+    for place, cond in enumerate(inner._signs(mono)):
+        if cond is t.make("lt", ZERO, x):
+            inner.step("sure", 0, place, "1", "1")
+        else:
+            with pytest.raises(Refused):
+                inner.step("sure", 0, place, "1", "1")
 
 
 def test_ties_are_not_passed_over() -> None:
