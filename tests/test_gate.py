@@ -314,3 +314,24 @@ def test_a_record_says_exactly_what_the_run_said(repo: Path, capsys: pytest.Capt
                 one["seconds"] = 0
         reports.append(data)
     assert reports[0] == reports[1]
+
+
+def test_the_made_repository_is_what_it_says(
+    repo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every kind of file of the benchmark's repository: the wrong ones, and only these, fail in what is wrong there."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    from made_repository import make, samples, write  # type: ignore[import-not-found]
+
+    made = list(samples())
+    write(repo, made)
+    assert main(["gate", "-j2", "--format", "json"]) == 1
+    found = {}
+    for file in json.loads(capsys.readouterr().out)["files"]:
+        codes = {file["error"]["code"]} if file["error"] else set()
+        codes |= {one["code"] for s in file["subjects"] for one in s["obligations"] if one["verdict"] != "proved"}
+        found[file["path"]] = codes
+    assert {path for path, codes in found.items() if codes} == {one.path for one in made if one.wrong}
+    assert [one.path for one in made if one.wrong and not one.wrong & found[one.path]] == []
+    assert make(60, 5) == make(60, 5)
+    assert sum(bool(one.wrong) for one in make(60, 5)) == 5
