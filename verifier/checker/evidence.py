@@ -49,10 +49,11 @@ class Checked:
 
 
 def side_conditions(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
-    """SHAPE, DOM and KINK of an operator."""
+    """SHAPE, DOM, KINK and POST of an operator."""
     proof, fields = PROOFS[claim["code"]]
     hints = Hints(exactly(evidence, ("by", *fields, "steps"), "the evidence")["steps"])
-    proof(checked.op(about["name"]), evidence, hints)
+    number = {"number": int(claim["text"].split()[1])} if claim["code"] == "POST" else {}
+    proof(checked.op(about["name"]), {**evidence, **number}, hints)
     hints.close()
 
 

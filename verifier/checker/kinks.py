@@ -28,6 +28,7 @@ from .calculus import STEPS, derivative, simpler
 from .linear import Hints
 from .normal import NONE, Form, Normal, plus, scaled
 from .operators import Op
+from .promises import post
 from .rules import normal, rule
 from .scopes import REAL, scope_of
 from .sides import dom, real_needs, shape
@@ -383,4 +384,4 @@ def kink(op: Op, evidence: Mapping[str, Any], hints: Hints) -> None:
 
 
 # With what evidence gives besides the steps.
-PROOFS = {"SHAPE": (shape, ("sizes", "values")), "DOM": (dom, ()), "KINK": (kink, ())}
+PROOFS = {"SHAPE": (shape, ("sizes", "values")), "DOM": (dom, ()), "KINK": (kink, ()), "POST": (post, ())}

@@ -9,6 +9,7 @@ from typing import Any
 
 from gradproof.compiler.claims import Claim
 from gradproof.compiler.graph import Graph
+from gradproof.compiler.obligations import claims_of_op
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.portable import Table
 from gradproof.verifier.checker import ranges
@@ -33,7 +34,8 @@ def side_evidence(subject: Subject, position: int, claim: Claim, table: Table) -
     try:
         op = Op(subject.data, nodes_of(table))
         evidence = _witness(op) if claim.code == "SHAPE" else {}
-        PROOFS[claim.code][0](op, evidence, found)
+        number = {"number": _number(subject.what, position)} if claim.code == "POST" else {}
+        PROOFS[claim.code][0](op, {**evidence, **number}, found)
     except (Refused, RecursionError):
         return None
     return {"by": "sides", **evidence, "steps": found.given}
@@ -51,6 +53,11 @@ def range_evidence(subject: Subject, position: int, claim: Claim, table: Table) 
     except (Refused, RecursionError):
         return None
     return {"by": "ranges", "steps": found.given}
+
+
+def _number(op: OpDef, position: int) -> int:
+    """Which of the operator's promises a claim is about."""
+    return sum(claim.code == "POST" for claim in claims_of_op(op)[:position])
 
 
 _decoded: list[Any] = [None, []]
