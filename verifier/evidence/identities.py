@@ -452,10 +452,10 @@ def find(op: Op, claim: Statement, away: bool, sharing: Sharing, seconds: float)
     for deep in (False, True):
         try:
             finder = Finder(op, claim, away, sharing, seconds, deep)
+            if finder.find():
+                return [finder.steps, finder.hints.given]
         except (Refused, RecursionError, ValueError):
-            return None
-        if finder.find():
-            return [finder.steps, finder.hints.given]
+            continue  # it grew beyond what the checker takes
     return None
 
 
