@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import plans, ranges, rules
+from .forms import GRAPH, OP, demand
 from .graphs import Graph
 from .kinks import PROOFS
 from .linear import Hints
@@ -21,6 +22,12 @@ class Checked:
 
     def __init__(self, data: Data) -> None:
         self.data = data
+        for name, op in data["ops"].items():
+            demand(op, OP, f"the operator {name}")
+            if op["name"] != name:
+                raise Refused(f"the operator {name} calls itself otherwise")
+        for name, graph in data["graphs"].items():
+            demand(graph, GRAPH, f"the graph {name}")
         self.terms: list[Node] = decode(data["terms"])
         self._graphs: dict[int, Graph] = {}
         self._ops: dict[str, Op] = {}
@@ -31,9 +38,6 @@ class Checked:
         ]
         if data["trusted"] != leaning:
             raise Refused("what is trusted is not what the operators lean on")
-        for name, op in data["ops"].items():
-            if op["name"] != name:
-                raise Refused(f"the operator {name} calls itself otherwise")
 
     def op(self, name: str) -> Op:
         """An operator."""
