@@ -262,7 +262,7 @@ def _claims(change: Any) -> Any:
         lambda d: d.update(claims={}),
         lambda d: d.update(terms={}),
         lambda d: d["terms"].reverse(),
-        lambda d: d["terms"].pop(),
+        lambda d: d["terms"].pop(len(d["terms"]) // 2),
         lambda d: d["ops"].pop("matmul"),
         lambda d: d["ops"].update(extra=d["ops"]["matmul"]),
         lambda d: d["graphs"].pop("loss"),

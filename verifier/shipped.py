@@ -17,7 +17,7 @@ from gradproof.compiler.obligations import claims_of_op, op_digest
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.portable import Table
 from gradproof.compiler.portable_reader import Reader
-from gradproof.grammar import parse
+from gradproof.grammar import source
 from gradproof.grammar.source import Source
 from gradproof.verifier.checker.claims import compare
 from gradproof.verifier.checker.evidence import METHODS, Checked
@@ -26,7 +26,7 @@ from gradproof.verifier.checker.reading import load
 from gradproof.verifier.checker.reading import parse as parsed
 from gradproof.verifier.checker.terms import Refused, decode
 
-FOLDER = Path(parse.__file__).parent / "prelude"
+FOLDER = Path(source.__file__).parent / "prelude"
 SUFFIX = ".gpc"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .reading import exactly
 from .terms import Refused
 
 FLAG, SPAN = {0, 1}, (int, int, int, int)
@@ -110,6 +111,7 @@ def demand(value: Any, form: Any, what: str) -> None:
     """Refused where a value is not of a form, with the field that is not."""
     if fits(value, form):
         return
-    if type(value) is dict and type(form) is dict and value.keys() == form.keys():
+    if type(form) is dict:
+        exactly(value, tuple(form), what)
         what += "".join(f", field `{k}`" for k in sorted(form) if not fits(value[k], form[k]))
     raise Refused(f"{what}: not of the form that it should have")
