@@ -7,7 +7,6 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from .linear import Facts, Hints
-from .reading import exactly
 from .terms import (
     SORTS,
     Node,
@@ -29,8 +28,6 @@ from .terms import (
     walk,
 )
 
-FIELDS = ("assume_dims", "assumes", "delta", "dims", "ensures", "leaves", "loops", "nodes", "outputs", "plans")
-MORE = ("size_claims", "templates")
 LABELS = [f"${k}" for k in range(64)]
 KINDS = {"f32": "real", "f64": "real", "i32": "int", "i64": "int", "bool": "bool"}
 
@@ -84,7 +81,6 @@ class Graph:
     """A graph that is well-formed, but for what SHAPE proves; Refused where it is not, or has a loop."""
 
     def __init__(self, data: dict[str, Any], ops: dict[str, Any], nodes: Sequence[Node]) -> None:
-        exactly(data, FIELDS + MORE, "a graph")
         self._nodes, self._signatures, self._sizes = nodes, dict[str, tuple[Axes, ...]](), set[int]()
         self.data, self._names = data, frozenset(name(n) for n, _, _ in data["dims"])
         if not all(map(str.isidentifier, self._names)):

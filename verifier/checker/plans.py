@@ -22,7 +22,6 @@ from .operators import Op
 from .reading import exactly
 from .terms import FALSE, ONE, TRUE, ZERO, Node, Refused
 
-FIELDS = ("inputs", "outputs", "produces", "sizes", "slots", "static", "steps")
 MAPS: dict[str, Callable[..., Node]] = {
     "add": t.add,
     "sub": lambda a, b: t.add(a, t.neg(b)),
@@ -452,7 +451,6 @@ class Check:
         graph = setting.graph
         self.setting, self.graph, self.mode, self.seen = setting, graph, mode, setting.seen
         self.shapes, self.steps = setting.shapes, setting.steps
-        exactly(data, FIELDS, "a plan")
         self.layout = Layout(data, forms, graph.poly, graph.part, setting.inputs(mode))
         self.names = {n: k for k, (n, _, _) in enumerate(self.layout.inputs)}
         self.outputs = [self._output(v) for v in data["outputs"]]
