@@ -90,6 +90,10 @@ EDITS = {
         "vjp x[i] = 2*x[i]*g[]/n",
     ),
     "then it is in bounds": ("op f(x: [n]) -> [] {\n  y[] = x[1] - x[0]\n}", "require n >= 2"),
+    "then the entries are in bounds": (
+        "op f(x: [n, d], idx: int [k]) -> [k, d] {\n  y[i, j] = x[idx[i], j]\n}",
+        "require 0 <= idx[i] < n",
+    ),
     "the value 0": ("fn f(x) {\n  y = min(max(x, 0), 6)\n  at x = 0: 0\n  at x = 6: 2\n}", "at x = 6: 0"),
     "`x` in place of `y`": ("fn f(x) {\n  y = x^2 / 2\n  vjp x = y * g\n}", "vjp x = x*g"),
     "other parentheses": ("fn f(x) {\n  y = tanh(x)\n  vjp x = g * (1 - y)^2\n}", "vjp x = g*(-y^2 + 1)"),

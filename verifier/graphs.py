@@ -124,7 +124,8 @@ def _advice(graph: Graph, failures: list[DomainFailure], empty: tuple[str, ...] 
     """The safe forms of the operators that failed, and how to say that the sizes or the inputs keep away."""
     forms = [form for failure in failures for form in graph.ops[failure.node.op].instead]
     sizes = [f"`dim {name} >= 1`, if it is never 0" for name in empty]
-    return (*sizes, *dict.fromkeys(forms), "or an `assume` on the inputs that keeps it inside its domain")
+    said = (*sizes, *dict.fromkeys(forms))
+    return (*said, f"{'or ' if said else ''}an `assume` on the inputs that keeps it inside its domain")
 
 
 def _empty(graph: Graph, node: Node, found: Counterexample) -> tuple[str, ...]:

@@ -17,15 +17,16 @@ from time import perf_counter
 from typing import TypeAlias
 
 from gradproof.compiler.claims import Verdict
-from gradproof.compiler.dims import Poly
+from gradproof.compiler.dims import Entry, Poly
 from gradproof.compiler.obligations import claims_of_op
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, Kink, OpDef
 from gradproof.compiler.rewriting import map_cond, rename_tensors, replace_reads, tensors, walk
 from gradproof.compiler.rules import extents
 from gradproof.compiler.show import show, show_formula
-from gradproof.compiler.terms import ONE, ZERO, Num, Read, Reduce, Term, int_ge, num
+from gradproof.compiler.terms import ONE, ZERO, Cond, Num, Read, Reduce, Term, int_ge, num
 from gradproof.compiler.transpose import NotLinear
 from gradproof.grammar.source import Span
+from gradproof.verifier.edits import LETTERS
 from gradproof.verifier.operators import Options, verdict_of_claim
 from gradproof.verifier.refute import lifted
 from gradproof.verifier.screening import Suspect, screened
@@ -82,15 +83,29 @@ def repairs(op: OpDef, verdicts: list[Verdict], options: Options) -> Iterator[Re
 
 
 def _required(op: OpDef, verdicts: list[Verdict], options: Options) -> Iterator[Repair]:
-    """A size that is at least 1, or 2: then what is read is there."""
+    """A size that is at least 1, or 2, or an integer input within a size: then what is read is there."""
     before = {_key(v): v.answer for v in verdicts}
-    for least, size in product((1, 2), op.sizes):
-        cond = int_ge(Poly.sym(size), least)
-        made = replace(op, requires=(*op.requires, cond))
+    for text, conds in (*_sizes_required(op), *_entries_required(op)):
+        made = replace(op, requires=(*op.requires, *conds))
         settled = _settles(made, before, perf_counter() + LAST, options)
         if settled:
-            name = f"size({size})" if size.endswith("..") else size
-            yield Repair("require", f"require {name} >= {least}", "then it is in bounds", op.span, made, settled)
+            yield Repair("require", f"require {text}", "then it is in bounds", op.span, made, settled)
+
+
+def _sizes_required(op: OpDef) -> Iterator[tuple[str, tuple[Cond, ...]]]:
+    for least, size in product((1, 2), op.sizes):
+        name = f"size({size})" if size.endswith("..") else size
+        yield f"{name} >= {least}", (int_ge(Poly.sym(size), least),)
+
+
+def _entries_required(op: OpDef) -> Iterator[tuple[str, tuple[Cond, ...]]]:
+    free = [letter for letter in LETTERS if letter not in {*op.sizes, *op.int_attrs, *(p.name for p in op.params)}]
+    for param, size in product((p for p in op.params if p.kind == "int"), op.sizes):
+        names = [f"{axis.pack[:-2].lower()}.." if axis.pack else free[k] for k, axis in enumerate(param.axes)]
+        entry = Poly.atom(Entry(param.name, tuple(map(Poly.sym, names))))
+        if not size.endswith(".."):
+            text = f"0 <= {param.name}[{', '.join(names)}] < {size}"
+            yield text, (int_ge(entry, 0), int_ge(Poly.sym(size) - 1, entry))
 
 
 def _suspects(op: OpDef, verdicts: list[Verdict]) -> Iterator[Suspect]:
