@@ -8,7 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Any
 
 from gradproof.certificates import build
 from gradproof.compiler.claims import Verdict
-from gradproof.compiler.elaborate import Module
+from gradproof.compiler.graph import Graph
+from gradproof.compiler.ops import OpDef
 from gradproof.compiler.portable import Table
 from gradproof.paths import Text
 from gradproof.verifier import checker
@@ -157,9 +158,9 @@ def with_tables(data: Data) -> Data:
     return data
 
 
-def claimed(module: Module) -> bytes:
-    """A certificate of whatever a module says, proved or not: each claim with the evidence that is found for it."""
-    ops, graphs = tuple(module.ops.values()), tuple(module.graphs.values())
+def claimed(ops: Iterable[OpDef], graphs: Iterable[Graph] = ()) -> bytes:
+    """A certificate of whatever these say, proved or not: each claim with the evidence that is found for it."""
+    ops, graphs = tuple(ops), tuple(graphs)
     _, subjects = body(Table(), ops, graphs)
     verdicts = [Verdict(c, "proved", "z3", "all sizes", 0.0) for s in subjects for c in claims_of(s.what)]
     return honest(Texts(""), ops, graphs, verdicts, "forged")

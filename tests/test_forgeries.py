@@ -567,7 +567,7 @@ def test_a_need_is_not_met_because_some_index_meets_it() -> None:
         for entry in data["terms"]:  # one name for both
             entry[:] = [part.split("#")[0] if isinstance(part, str) else part for part in entry]
 
-    content = forged(claimed(load_text(text)), change)
+    content = forged(claimed(load_text(text).ops.values()), change)
     data = opened(content)
     with pytest.raises(Refused, match="what runs"):
         sides.dom(Checked(data).op("f"), {}, Search())
