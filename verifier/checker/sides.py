@@ -13,9 +13,11 @@ from math import prod
 from typing import Any
 
 from .bounds import Bounds
-from .calculus import derivative
+from .calculus import derivative, nonzero
 from .linear import Hints
+from .normal import Normal
 from .operators import Op
+from .rules import normal
 from .scopes import REAL, Need, Scope, in_range, needs, parts, reads, scope_of
 from .terms import (
     SORTS,
@@ -159,6 +161,7 @@ def real_needs(node: Node, scope: Scope) -> Iterator[Need]:
 def _defined(op: Op, key: str, known: Sequence[Need], bounds: Bounds) -> None:
     """What one computation needs follows from needs that are met already, or from intervals."""
     rule = op.computed[key]
+    met = [need._replace(cond=cond) for need in known if not need.var for cond in _factors(need.cond)]
     for formula in (*rule.lets, rule.result):
         body, indices = formula.body, formula.indices
         if formula.extents == op.forward.extents:  # then facts about the same entry have the same names
@@ -166,22 +169,55 @@ def _defined(op: Op, key: str, known: Sequence[Need], bounds: Bounds) -> None:
             indices = op.forward.indices
         scope = scope_of(op).inside(*zip(indices, formula.extents, strict=True))
         for need in real_needs(body, scope):
-            cond = op.unfolded(need.cond)
             if need.var:
-                shown = bounds.inhabited(need.scope, need.var, need.extent, need.cond)
-            else:
-                path = {op.unfolded(c) for c in need.scope.path}
-                shown = any(_implied(cond, path, need.scope, one, bounds) for one in known)
-                shown = shown or bounds.settles(cond, need.scope)
-            if not shown:
-                raise Refused(f"it is not shown that {cond} in {key or 'what runs'}")
+                if not bounds.inhabited(need.scope, need.var, need.extent, need.cond):
+                    raise Refused(f"an optimum of nothing in {key or 'what runs'}")
+                continue
+            path, here = {op.unfolded(c) for c in need.scope.path}, need.scope
+            work = normal(op, here.facts, here.ranges)
+            for cond in _factors(op.unfolded(need.cond)):
+                shown = any(given.cond is cond and _implied(path, here, given, bounds) for given in met)
+                if not shown and not bounds.settles(cond, here):
+                    alike = (given for given in met if given.cond is not cond and _alike(cond, given.cond, work))
+                    if not any(_implied(path, here, given, bounds) for given in alike):
+                        raise Refused(f"it is not shown that {cond} in {key or 'what runs'}")
 
 
-def _implied(cond: Node, path: set[Node], scope: Scope, given: Need, bounds: Bounds) -> bool:
-    """Whether a need that is met says the same, at indices of these names, and arises where this one does."""
-    if given.var or given.cond is not cond or not set(given.scope.path) <= path:
+def _different(cond: Node) -> Node | None:
+    """t, of t != 0."""
+    t = cond.args[0].args[0] if cond.tag == "or" and cond.args[0].tag == "lt" else ZERO
+    return t if cond is nonzero(t) else None
+
+
+def _factors(cond: Node) -> Iterator[Node]:
+    """The condition; of a product that is not 0, that its factors are not."""
+    t = _different(cond)
+    if t is not None and (t.tag == "mul" or (t.tag == "pow" and t.args[1] > 0)):
+        for factor in t.args if t.tag == "mul" else t.args[:1]:
+            yield from _factors(nonzero(factor))
+    elif t is None or t.tag != "num" or not t.args[0]:
+        yield cond
+
+
+def _alike(cond: Node, given: Node, work: Normal) -> bool:
+    """Whether t != 0 or t > 0 follows from the same of a multiple of t, by the normal form."""
+    t, s = _different(cond), _different(given)
+    if t is None and s is None and cond.tag == given.tag == "lt" and cond.args[0] is given.args[0] is ZERO:
+        t, s = cond.args[1], given.args[1]
+    if t is None or s is None:
         return False
-    spoken = cond.free.union(*(c.free for c in given.scope.path))
+    form, other = work.canonical(work.form(t)), work.canonical(work.form(s))
+    if not form or form.keys() != other.keys():
+        return False
+    ratios = {Fraction(form[m]) / other[m] for m in form}
+    return len(ratios) == 1 and (cond.tag == "or" or min(ratios) > 0)
+
+
+def _implied(path: set[Node], scope: Scope, given: Need, bounds: Bounds) -> bool:
+    """Whether a need that is met is so at indices of these names, and arises where another one does."""
+    if not set(given.scope.path) <= path:
+        return False
+    spoken = given.cond.free.union(*(c.free for c in given.scope.path))
     return all(
         scope.ranges.get(name) is extent
         if name in spoken
