@@ -98,6 +98,11 @@ def watched() -> bool:
     return bool(_watchers.get())
 
 
+def heard() -> bool:
+    """Whether anyone watches or reads: then nothing may be taken from an earlier proof."""
+    return bool(_watchers.get() or _readers.get())
+
+
 def tell(goal: Cond | None, hypotheses: tuple[Cond, ...], reals: bool, text: str, status: Status) -> str:
     """Tell the watchers of a question; the first objection to its answer, or ""."""
     asked = Asked(_claim.get(), goal, hypotheses, reals, text, status)

@@ -20,6 +20,7 @@ from gradproof.compiler.orders import (
     symmetry_claim,
     tower,
 )
+from gradproof.verifier.asked import heard
 from gradproof.verifier.checker.main import check
 from gradproof.verifier.evidence.restore import restore
 from gradproof.verifier.gradients import blocked_verdict, gradient_verdict
@@ -109,7 +110,7 @@ def certify(verdicts: Sequence[Verdict]) -> Certificate:
 
 def _advised(op: OpDef, options: Options) -> list[Verdict]:
     """The verdicts on one operator, with a proved repair beside what is refuted where one is asked for and found."""
-    verdicts = verdicts_of_op(op, options, replayed(op) if options.shipped else {})
+    verdicts = verdicts_of_op(op, options, replayed(op) if options.shipped and not heard() else {})
     if options.repair <= 0 or all(v.answer != "refuted" for v in verdicts):
         return verdicts
     from gradproof.verifier.repair import advised  # late: it needs NumPy, as the search does

@@ -67,6 +67,8 @@ Proof. intros [] []; simpl; ring. Qed.
 Lemma b2r_not : forall a, b2r (negb a) = 1 - b2r a.
 Proof. intros []; simpl; ring. Qed.
 
+Global Opaque sum.
+
 (* Under a sum. *)
 Ltac ext i := apply sum_ext; let H := fresh "H" i in intros i H; cbv beta.
 
@@ -91,13 +93,31 @@ Ltac hide :=
   | |- context [/ ?x] => lazymatch x with IZR _ => fail | _ => let y := fresh "y" in set (y := / x); clearbody y end
   end.
 
-Ltac cases := repeat match goal with |- context [b2r ?c] => destruct c end; unfold b2r.
+Ltac cases :=
+  repeat match goal with
+  | |- context [b2r ?c] => lazymatch c with true => fail | false => fail | _ => destruct c end
+  end; unfold b2r.
 
 (* What a denominator must not be is a hypothesis; an exponential is never 0. *)
 Ltac side := repeat split; first [apply exp_neq_0 | assumption | solve [auto] | lra].
 
+(* One way to write each position: what differs by the order of a polynomial's terms alone is made the same. *)
+Ltac align :=
+  repeat match goal with
+  | |- context [(?p =? 0)%Z] =>
+      match goal with |- context [(?q =? 0)%Z] => tryif constr_eq p q then fail else replace q with p by ring end
+  | |- context [(0 <=? ?p)%Z] =>
+      match goal with |- context [(0 <=? ?q)%Z] => tryif constr_eq p q then fail else replace q with p by ring end
+  | |- context [?f ?p] =>
+      lazymatch type of p with
+      | Z => match goal with |- context [f ?q] => tryif constr_eq p q then fail else replace q with p by ring end
+      | _ => fail
+      end
+  end.
+
 Ltac alg := first
   [ reflexivity | ring | solve [hide; field] | solve [field; side]
+  | solve [align; ring]
   | solve [hide; cases; field] | solve [cases; field; side] ].
 
 (* Quotients and remainders by their defining inequalities. *)

@@ -34,7 +34,9 @@ from gradproof.compiler.terms import (
     Truth,
 )
 from gradproof.verifier.coq.forms import Atom, Form, Frozen, Mono, NotExported, freeze
+from gradproof.verifier.questions import nameless, nameless_cond
 
+NAMELESS = "@"  # what the names of indices begin with that tell nothing but their depth
 OWN = {"exp": "exp"}  # the functions whose laws are used
 
 
@@ -80,8 +82,17 @@ class Printer:
 
     def _poly(self, poly: Poly, bound: Mapping[str, str]) -> str:
         parts = []
-        for monomial, coefficient in poly.terms:
-            factors = [self._dims(atom, bound) for atom, exponent in monomial for _ in range(exponent)]
+        places = {name: k for k, name in enumerate(bound)}
+
+        def place(atoms: Iterable[DimsAtom]) -> tuple[list[int], list[str]]:
+            """Bound indices by how deep they are bound, so that their names do not decide what is written first."""
+            symbols = [(atom, Poly.atom(atom).symbols) for atom in atoms]
+            inside = sorted(places.get(name, -1) for _, names in symbols for name in names)
+            return inside, sorted(str(atom) for atom, names in symbols if not names & places.keys())
+
+        for monomial, coefficient in sorted(poly.terms, key=lambda term: place(atom for atom, _ in term[0])):
+            ordered = sorted(monomial, key=lambda factor: place((factor[0],)))
+            factors = [self._dims(atom, bound) for atom, exponent in ordered for _ in range(exponent)]
             if coefficient != 1 or not factors:
                 factors.insert(0, f"({coefficient})" if coefficient < 0 else str(coefficient))
             parts.append(" * ".join(factors))
@@ -110,6 +121,8 @@ class Printer:
 
     def cond(self, cond: Cond, bound: Mapping[str, str]) -> str:
         """A condition as a boolean."""
+        if isinstance(cond, RealCmp) and not any(name.startswith(NAMELESS) for name in bound):
+            cond = nameless_cond(cond, 0)
         match cond:
             case Truth(value):
                 return "true" if value else "false"
@@ -163,10 +176,16 @@ class Printer:
                 return self.called(fn, [self.term(a, bound) for a in args])
             case Select(cond, then, other):
                 return f"(sel {self.cond(cond, bound)} {self.term(then, bound)} {self.term(other, bound)})"
-            case Reduce(kind, var, extent, guard, body):
-                return self._reduce(kind, var, extent, guard, body, bound)
+            case Reduce(kind) if kind != "sum" and not any(name.startswith(NAMELESS) for name in bound):
+                # As the atom that it becomes: see proofs.py.
+                return self._reduce(nameless(term, 0), bound)
+            case Reduce():
+                return self._reduce(term, bound)
 
-    def _reduce(self, kind: str, var: str, extent: Poly, guard: Cond, body: Term, bound: Mapping[str, str]) -> str:
+    def _reduce(self, term: Term, bound: Mapping[str, str]) -> str:
+        if not isinstance(term, Reduce):
+            raise TypeError(f"no reduction: {term}")
+        kind, var, extent, guard, body = term.kind, term.var, term.extent, term.guard, term.body
         name = self.index(var)
         inner = {**bound, var: name}
         inside = self.term(body, inner)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gradproof.compiler.dims import Poly
+from gradproof.compiler.dims import FloorDiv, Max, Min, Mod, Poly
 from gradproof.compiler.terms import And, Cond, IntCmp, Not, Or, Term, Truth
 from gradproof.verifier.coq.forms import Form, NotExported, is_zero, plus, scaled
 from gradproof.verifier.coq.proofs import Prover, Scope, unfolded
@@ -97,6 +97,14 @@ def _joined(sign: str, args: Sequence[Cond], printer: Printer, empty: str) -> st
 def _bounded(poly: Poly) -> None:
     if any(exponent > 3 for monomial, _ in poly.terms for _, exponent in monomial):
         raise NotExported("a high power of a size")
+    for atom in poly.atoms:
+        if isinstance(atom, FloorDiv | Mod):
+            if atom.den.constant is None:
+                raise NotExported("a quotient by a size, which is not linear")
+            _bounded(atom.num)
+        elif isinstance(atom, Min | Max):
+            _bounded(atom.a)
+            _bounded(atom.b)
 
 
 def _section(name: str, printer: Printer, premises: Sequence[str], claim: str, script: Sequence[str]) -> Theorem:
