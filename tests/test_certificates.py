@@ -447,6 +447,12 @@ def test_a_gather_from_the_row_above_is_refused() -> None:
     assert "node 1 is computed as something else" in refused(resealed(data))
 
 
+def test_the_digits_rest_on_nobodys_word(digits: Path) -> None:
+    accepted = checker.check(digits.read_bytes())
+    assert accepted.counts() == (len(accepted.claims), 0, 0) and len(accepted.claims) > 40
+    assert gp.load(digits, "loss").graph.name == "loss"
+
+
 def test_a_word_is_not_taken_unless_it_is_asked_for(digits: Path) -> None:
     data = json.loads(digits.read_bytes())
     data["claims"][0]["evidence"] = {"by": "verifier"}
