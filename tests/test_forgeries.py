@@ -297,8 +297,14 @@ def test_the_evidence_of_every_other_claim() -> None:
             assert reason(forged(content, change)), (claim["code"], other["code"])
 
 
-def test_a_word_is_not_evidence() -> None:
-    assert "--allow-trusted" in reason(certificate(), allow_trusted=False)
+@pytest.mark.parametrize("word", ["z3", "verifier"])
+def test_a_word_is_not_evidence(word: str) -> None:
+    def change(data: Data) -> None:
+        data["claims"][0]["evidence"] = {"by": word}
+
+    content = forged(certificate(), change)
+    assert "--allow-trusted" in reason(content, allow_trusted=False)
+    assert reason(content) == "" and len(replayed(content)) == len(replayed(certificate())) - 1
 
 
 # What it is about -----------------------------------------------------------------------------------------------------
