@@ -12,13 +12,14 @@ from fractions import Fraction
 
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.functions import FUNCTIONS
-from gradproof.compiler.rewriting import map_children, map_cond
+from gradproof.compiler.rewriting import map_children, map_cond, walk
 from gradproof.compiler.terms import (
     TRUE,
     Add,
     And,
     Call,
     Cond,
+    IntCmp,
     Mul,
     Not,
     Num,
@@ -102,6 +103,8 @@ class Prover:
                 return self._select(cond, then, other, scope)
             case Reduce("sum", var, extent, guard, body):
                 return self._sum(var, extent, guard, body, scope)
+            case Reduce(guard=guard) if any(isinstance(c, Not | RealCmp) or _equation(c) for c in walk(guard)):
+                raise NotExported("an optimum or a product over an index set with an equation")
             case _:
                 return of_atom(opaque_term(nameless(term, 0))), ["reflexivity."]
 
@@ -393,6 +396,10 @@ def _swapped(nest: Sequence[Binder], order: Sequence[str]) -> Script:
             current[at - 1], current[at] = current[at], current[at - 1]
             script.append(f"exchange {at - 1}%nat.")
     return script
+
+
+def _equation(cond: object) -> bool:
+    return isinstance(cond, IntCmp) and cond.rel == "=="
 
 
 def _not(form: Form) -> Form:
