@@ -66,18 +66,53 @@ def _sign(one: Atom, exponent: Number, context: Context) -> int:
         case "base":
             signs = [_sign_of(m, context) if c > 0 else 0 for m, c in one.parts[0]]
             return 0 if 0 in signs or not signs or (exponent < 0 and 2 not in signs) else max(signs)
-        case "log" if one.symbols and not tensors_in(one.parts[0]):
-            return 0  # log n is 0 where n = 1
-        case "fn" if not _unknown(one):
+        case "log" if (one.symbols or tensors_in(one.parts[0])) and not _moves(one.parts[0], context):
+            return 0  # log n is 0 where n = 1, log(x[i]/x[j]) where i = j
+        case "fn" if not _unknown(one, context):
             return 0
+        case "fold":
+            _, _, body, _ = one.parts
+            return min((_sign_of(m, context) if c > 0 else 0 for m, c in body), default=0)
     return 2
 
 
-def _unknown(one: Atom) -> bool:
-    """Whether a function's value is an unknown: sin(x[i] - x[j]) is 0 where i = j, and lgamma(n) where n = 1."""
+def _unknown(one: Atom, context: Context) -> bool:
+    """Whether a function's value is an unknown: sin(n * x[i]) is 0 where n = 0, and lgamma(n) where n = 1."""
     name, forms = one.parts
-    varying = [form for k, form in enumerate(forms) if k not in FUNCTIONS[name].integers]
-    return all(len(form) == 1 and tensors_in(form) for form in varying)
+    return all(_moves(form, context) for k, form in enumerate(forms) if k not in FUNCTIONS[name].integers)
+
+
+def _moves(form: Frozen, context: Context) -> bool:
+    """Whether a form is no constant, whatever sizes and indices coincide: x[i] - x[j] is one where i = j.
+
+    It is none where all its parts grow, or all fall, as the unknowns grow, or where it has but one unknown.
+    """
+    varying = [(m, c) for m, c in form if tensors_in(m)]
+    if not any(_sign_of(m, context) == 2 for m, _ in varying):
+        return False
+    if len(varying) == 1 and sum(1 for a, _ in varying[0][0].factors if tensors_in(a)) == 1:
+        return True
+    ways = {_way(m) * (1 if c > 0 else -1) for m, c in varying}
+    return ways in ({1}, {-1})
+
+
+def _way(monomial: Monomial) -> int:
+    """1 where a product grows with the positive unknowns that it reads, -1 where it falls, 0 where neither is seen."""
+    ways = {_atom_way(one) * (1 if e > 0 else -1) for one, e in monomial.factors if tensors_in(one)}
+    return ways.pop() if len(ways) == 1 else 0
+
+
+def _atom_way(one: Atom) -> int:
+    match one.kind:
+        case "read":
+            return 1
+        case "exp":
+            return _way(one.parts[0])
+        case "base" | "fold":
+            form = one.parts[0] if one.kind == "base" else one.parts[2]
+            ways = {_way(m) * (1 if c > 0 else -1) for m, c in form if tensors_in(m)}
+            return ways.pop() if len(ways) == 1 else 0
+    return 0
 
 
 def _sign_of(monomial: Monomial, context: Context) -> int:
