@@ -19,7 +19,7 @@ from gradproof.verifier.evidence.certificate import Texts, body, certificate, cl
 ROOT = Path(__file__).parent.parent
 CHECKER = ROOT / "verifier" / "checker"
 IMPORTS = {
-    "__future__", "collections", "collections.abc", "fractions", "functools", "hashlib", "importlib", "itertools",
+    "__future__", "collections", "collections.abc", "fractions", "functools", "hashlib", "importlib", "io", "itertools",
     "json", "math", "os", "re", "sys", "types", "typing",
 }  # fmt: skip
 

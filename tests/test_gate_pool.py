@@ -71,7 +71,7 @@ def test_the_gate_says_what_verify_says(tmp_path: Path) -> None:
 def test_only_the_obligation_that_ran_is_unknown(
     mischief: str, limit: float, memory: int, reason: str, tmp_path: Path
 ) -> None:
-    texts = {"a.gproof": CUBE, "b.gproof": CUBE, "c.gproof": GRAPH}
+    texts = {"a.gproof": CUBE, "b.gproof": CUBE, "c.gproof": SQUARE}  # what the prelude ships is not proved again
     done = run(tmp_path, texts, misbehaving(mischief, "VJP", limit, memory))
     for name, work in done.items():
         verdicts = work.report().verdicts
