@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from gradproof.compiler.dims import Entry, Poly
 from gradproof.compiler.rewriting import children, free_symbols, map_children, map_cond, substitute, walk
@@ -25,7 +25,6 @@ from gradproof.compiler.terms import (
     Cond,
     IntCmp,
     Mul,
-    Not,
     Num,
     Or,
     Pow,
@@ -90,41 +89,22 @@ def edits(body: Term, scope: Scope, free: int) -> Iterator[Edit]:
 
 
 def with_child(node: Term, position: int, child: Term | Cond) -> Term:
-    """The term with another child at this position."""
-    parts = list(children(node))
-    parts[position] = child
-    match node:
-        case Add():
-            return add(*parts)  # type: ignore[arg-type]
-        case Mul():
-            return mul(*parts)  # type: ignore[arg-type]
-        case Pow(_, exponent):
-            return power(child, exponent)  # type: ignore[arg-type]
-        case Call(fn, _):
-            return Call(fn, tuple(parts))  # type: ignore[arg-type]
-        case Select():
-            return select(*parts)  # type: ignore[arg-type]
-        case Reduce(kind, var, extent, _, _):
-            return reduce_(kind, var, extent, *parts)  # type: ignore[arg-type]
-        case _:
-            raise TypeError(f"{node} has no parts")
+    """The term with another child at this position of `children(node)`."""
+    return map_children(node, *_placing(position, child))
 
 
 def cond_with_child(node: Cond, position: int, child: Term | Cond) -> Cond:
-    """The condition with another child at this position."""
-    parts = list(children(node))
-    parts[position] = child
-    match node:
-        case RealCmp(rel, _, _):
-            return RealCmp(rel, *parts)  # type: ignore[arg-type]
-        case And():
-            return both(*parts)  # type: ignore[arg-type]
-        case Or():
-            return either(*parts)  # type: ignore[arg-type]
-        case Not():
-            return negate(child)  # type: ignore[arg-type]
-        case _:
-            raise TypeError(f"{node} has no parts")
+    """The condition with another child at this position of `children(node)`."""
+    return map_cond(node, *_placing(position, child))
+
+
+def _placing(position: int, child: Any) -> tuple[Callable[[Term], Term], Callable[[Cond], Cond]]:
+    places = itertools.count()  # parts are visited in the order of `children`
+
+    def at(part: Any) -> Any:
+        return child if next(places) == position else part
+
+    return at, at
 
 
 # Edits of the whole formula
