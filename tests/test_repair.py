@@ -17,6 +17,8 @@ CASES = sorted((Path(__file__).parent / "cases" / "bugs").glob("*.gproof"))
 HARD = Options(timeout=10.0, search=2.0, repair=20.0)
 # Files in which no single edit mends a rule, and it may not be left out either.
 NONE = {"K15", "U07"}
+# Files in which no operator is refuted: a graph's bug, and two that are right over the reals.
+NOTHING = {"D07_layer_norm_placeholder", "K02_clamp_at_bounds", "P04_sigmoid_cancels"}
 
 
 def wrong(path: Path) -> OpDef | None:
@@ -58,8 +60,10 @@ def proved(op: OpDef) -> set[tuple[str, str]]:
 def test_a_repair_of_a_bug_is_proved_as_text(path: Path) -> None:
     op = wrong(path)
     verdicts = verdicts_of_op(op, HARD) if op else []
-    if op is None or all(v.answer != "refuted" for v in verdicts):
-        pytest.skip("nothing is refuted here")
+    if path.stem in NOTHING:
+        assert all(v.answer != "refuted" for v in verdicts)
+        return
+    assert op is not None and any(v.answer == "refuted" for v in verdicts)
     found = list(repairs(op, verdicts, HARD))
     assert bool(found) == (path.stem.split("_")[0] not in NONE)
     before = {(v.claim.code, v.claim.text) for v in verdicts if v.answer == "proved"}
