@@ -53,6 +53,10 @@ class Bank:
             found = self._table[key] = Expr(symbol, args, len(self._table))
         return found
 
+    def rows(self) -> list[list[Any]]:
+        """Each value as its symbol and the ids of what it is applied to, in order."""
+        return [[expr.symbol, *(a.id for a in expr.args)] for expr in self._table.values()]
+
     def numbers(self) -> list[int]:
         """One interpretation of every value by its id: `+` is addition modulo a prime, all else is hashed."""
         out: list[int] = []

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from . import terms as t
 from .calculus import FUNCTIONS
-from .graphs import product
-from .terms import Node, Refused
+from .terms import Node, Refused, product
 
 BOOL, REAL, INT = ("bool",), ("real",), ("int",)
 FORMS = {  # operation, name: kinds of the operands, kind of the result
@@ -50,6 +49,7 @@ class Template(NamedTuple):
     operands: tuple[tuple[str, Any, tuple[Node, ...]], ...]
     poly: Node | None
     axis: int | None
+    loop: str | None
 
 
 def operand(data: Any, part: Callable[[Any, str, int], Node], labels: int) -> tuple[str, Any, tuple[Node, ...]]:
@@ -78,12 +78,13 @@ def template(row: Any, poly: Callable[[Any], Node], part: Callable[[Any, str, in
         tuple(operand(o, part, count) for o in operands),
         None if index is None else part(index, "p", count),
         None if axis is None else t.integer(axis),
+        loop,
     )
     inner = {f"${k}" for k in range(rank, count)}
     reads = [frozenset[str]().union(*(p.free for p in parts)) for what, _, parts in form.operands if what == "use"]
-    whole = op == "reshape"
+    whole = op in ("reshape", "loop")
     problem = (
-        loop is not None
+        (loop is not None) != (op == "loop")
         or not 0 <= rank <= count
         or (rank < count and op not in ("fold", "contract", "add_at"))
         or (form.poly is None) != (op not in ("ints", "intcmp", "add_at"))
@@ -91,7 +92,8 @@ def template(row: Any, poly: Callable[[Any], Node], part: Callable[[Any, str, in
         or (axis is not None and not 0 <= axis < rank)
         or (op == "contract" and (len(reads) != 2 or any(not inner <= names for names in reads)))
         or (op == "add_at" and form.poly and any(f"${axis}" in names for names in (*reads, form.poly.free)))
-        or (whole and (len(reads) != 1 or form.operands[0][1] or form.operands[0][2]))
+        or (whole and (len(reads) != len(operands) or any(padded or at for _, padded, at in form.operands)))
+        or (op == "reshape" and len(reads) != 1)
     )
     if problem:
         raise Refused(f"a step `{op} {name}` of no known form")
@@ -173,7 +175,7 @@ class Layout:
             if what == "use":
                 reg = next(left)
                 kinds.append(self.kind(reg))
-                if form.op != "reshape":
+                if form.op not in ("reshape", "loop"):
                     self._fits(reg, parts)
             else:
                 kinds.append("real" if what == "term" else "bool")
@@ -186,6 +188,8 @@ class Layout:
             right = given == (form.kind,) and name == ""
         elif op == "call":
             right = name in FUNCTIONS and given == REAL * len(FUNCTIONS[name].args) and form.kind == "real"
+        elif op == "loop":  # of which inputs, plans.py sees
+            right = name in ("value", "jvp", "vjp") and form.kind == "real"
         elif op == "pow":
             right = name.lstrip("-").isdecimal() and len(name) < 5 and (given, form.kind) == (REAL, "real")
         elif op == "fold":

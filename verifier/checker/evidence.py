@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import plans, ranges, rules
+from . import loops, plans, ranges, rules
 from .forms import GRAPH, OP, demand
 from .graphs import Graph
 from .kinks import PROOFS
 from .linear import Hints
+from .loops import Loop
 from .operators import Op
 from .reading import exactly
 from .terms import Node, Refused, decode
@@ -51,6 +52,11 @@ class Checked:
             self._graphs[id(about)] = Graph(about, self.data["ops"], self.terms)
         return self._graphs[id(about)]
 
+    def loop(self, about: Data) -> Loop:
+        """A loop, which is well-formed."""
+        body = self.graph(about["body"])
+        return Loop(about, body, body.poly(about["length"]))
+
 
 def side_conditions(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
     """SHAPE, DOM, KINK and POST of an operator."""
@@ -71,10 +77,10 @@ def graph_ranges(checked: Checked, claim: Data, position: int, about: Data, evid
 
 
 def structure(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
-    """WF: reading the graph is the proof."""
+    """WF: reading the graph or the loop is the proof."""
     if claim["code"] != "WF":
         raise Refused("structure shows well-formedness only")
-    checked.graph(about)
+    (checked.graph if claim["kind"] == "graph" else checked.loop)(about)
     exactly(evidence, ("by",), "the evidence")
 
 
@@ -102,6 +108,11 @@ def places(checked: Checked, claim: Data, position: int, about: Data, evidence: 
     plans.check(checked.graph(about), checked.op, evidence)
 
 
+def steps(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
+    """FWD, JVP and VJP of a loop: what its steps did is what the induction needs."""
+    loops.check(checked.loop(about), claim["code"], claim["text"].partition(":")[0], evidence)
+
+
 def identity(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
     """JVP, VJP and RUNS: both sides have one normal form, after the steps that are given."""
     op, code = checked.op(about["name"]), claim["code"]
@@ -118,5 +129,7 @@ METHODS: dict[tuple[str, str], Callable[[Checked, Data, int, Data, Data], None]]
     ("graph", "shape"): shape,
     ("graph", "table"): table,
     ("graph", "places"): places,
+    ("loop", "structure"): structure,
+    ("loop", "steps"): steps,
     ("op", "identity"): identity,
 }

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from .linear import Facts, Hints
+from .loops import Loop, said
 from .terms import (
     SORTS,
     Node,
@@ -19,11 +20,12 @@ from .terms import (
     make,
     minus,
     name,
+    plus,
+    product,
     rational,
     rebuild,
     substitute,
     sym,
-    times,
     unused,
     walk,
 )
@@ -62,14 +64,6 @@ class Step(NamedTuple):
     type: Type
 
 
-def product(extents: Sequence[Node]) -> Node:
-    """The number of entries of a shape."""
-    out = const(1)
-    for extent in extents:
-        out = times(out, extent)
-    return out
-
-
 def renamed(node: Node, tensors: Mapping[str, str]) -> Node:
     """The node with tensors of integers called what they are in the graph."""
     if node.tag == "entry":
@@ -78,15 +72,13 @@ def renamed(node: Node, tensors: Mapping[str, str]) -> Node:
 
 
 class Graph:
-    """A graph that is well-formed, but for what SHAPE proves; Refused where it is not, or has a loop."""
+    """A graph that is well-formed, but for what SHAPE proves; Refused where it is not."""
 
     def __init__(self, data: dict[str, Any], ops: dict[str, Any], nodes: Sequence[Node]) -> None:
         self._nodes, self._signatures, self._sizes = nodes, dict[str, tuple[Axes, ...]](), set[int]()
         self.data, self._names = data, frozenset(name(n) for n, _, _ in data["dims"])
         if not all(map(str.isidentifier, self._names)):
             raise Refused("a dim is called what no dim is called")
-        if data["loops"]:
-            raise Refused("a graph with a loop is not replayed")
         self.dims: dict[str, tuple[int, Node | None]] = {}
         for n, low, v in data["dims"]:
             size = None if v is None else self.poly(v)
@@ -99,6 +91,7 @@ class Graph:
         # A number, or a name with a stroke, could pass for what is read of another node.
         self.delta = {n: self.type(t) for n, t, _ in data["delta"] if name(n).isidentifier()}
         self.leaves, self.steps = integer(data["leaves"]), list[Step]()
+        self.loops = {n: self.loop(n, loop, ops) for n, loop in data["loops"].items()}
         names, same = set(self.delta), {frozenset(pair) for pair in self.equal}
         if not 0 <= self.leaves <= len(data["nodes"]) or len(self.delta) != len(data["delta"]):
             raise Refused("two inputs have one name, or none that is one, or there are more leaves than nodes")
@@ -111,7 +104,7 @@ class Graph:
                 if args or attrs or sizes or step.type.kind != "real":
                     raise Refused(f"node {id_}: an input that is not real, or is given something")
             else:
-                step = self.step(op, ops[op], args, attrs, sizes, self.type(type_))
+                step = self.step(op, ops.get(op), args, attrs, sizes, self.type(type_))
                 given = [self.of(a) for a in step.args]
                 for axes, have in (*zip(step.params, given, strict=True), (step.output, step.type)):
                     wanted = self.shape(axes, step)
@@ -194,12 +187,26 @@ class Graph:
             raise Refused(f"the pack {pack} has another extent than its own")
         return extent, pack, rank
 
-    def step(self, op: str, data: dict[str, Any], args: Any, attrs: Any, sizes: Any, type_: Type) -> Step:
-        """An operator at a node: arity, order, attributes and sizes."""
-        *params, output = self.signature(op, data)
-        kinds = {name(n): kind for n, kind, _ in data["attrs"]}
+    def loop(self, own: str, data: dict[str, Any], ops: dict[str, Any]) -> Loop:
+        """A loop; its body stands under the dims of this graph."""
+        if own in ops or any(data["body"][key] != self.data[key] for key in ("dims", "assume_dims")):
+            raise Refused("a loop is called as an operator is, or its body has dims of its own")
+        loop = Loop(data, Graph(data["body"], ops, self._nodes), self.poly(data["length"]))
+        table = Axes("table", "real", True, tuple((e, None, None) for e in (plus(loop.length, const(1)), loop.width)))
+        # Inputs go by their numbers: a body's input may be called `y` or `g`, as the table and its cotangent are.
+        inputs = [
+            Axes(str(i), loop.body.of(a).kind, i in loop.moving, tuple((e, None, None) for e in loop.shape(i)))
+            for i, a in enumerate(loop.inputs)
+        ]
+        self._signatures[own] = (*inputs, table)
+        return loop
+
+    def step(self, op: str, data: dict[str, Any] | None, args: Any, attrs: Any, sizes: Any, type_: Type) -> Step:
+        """An operator or a loop at a node: arity, order, attributes and sizes."""
+        *params, output = self._signatures[op] if data is None else self.signature(op, data)
+        kinds = {} if data is None else {name(n): kind for n, kind, _ in data["attrs"]}
         wanted = dict.fromkeys(
-            s for p in (*params, output) for e, _, _ in p.axes for s in sorted(e.free - kinds.keys())
+            s for p in (*params, output) for e, _, _ in p.axes for s in sorted(e.free - kinds.keys()) if data
         )
         if len(args) != len(params) or len(attrs) != len(kinds) or len(sizes) != len(wanted):
             raise Refused(f"{op} gets another number of arguments, attributes or sizes than it takes")
@@ -216,6 +223,8 @@ class Graph:
             if wrong or (not ranks and len(shape) != 1):
                 raise Refused(f"`{n}` of {op} is {len(shape)} sizes")
         env = {**ints, **{n: product(shape) for n, shape in bound.items()}}
+        if data is None:
+            self.loops[op].demands(args, said(self.data["assumes"]) | said(self.data["ensures"]))
         return Step(op, tuple(params), output, tuple(args), reals, bound, env, type_)
 
     def shape(self, axes: Axes, step: Step) -> tuple[Node, ...]:
@@ -249,6 +258,9 @@ class Graph:
         for a, b in self.equal:
             yield eq(minus(a, b))
         for step in self.steps[self.leaves :]:
+            if step.op in self.loops:
+                yield from (ge(self.loops[step.op].length), *map(ge, step.type.shape))
+                continue
             # A tensor of integers goes by its name and the axes under which the operator reads it.
             tensors = {
                 p.name: f"{arg}|{','.join(substitute(e, step.env).key for e, _, _ in p.axes)}"

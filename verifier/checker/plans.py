@@ -16,11 +16,11 @@ from . import normal as forms
 from . import terms as t
 from .buffers import Layout, Template, Value, entries, labels, template
 from .calculus import domain
-from .graphs import Graph, Step, product
+from .graphs import Graph, Step
 from .normal import Normal
 from .operators import Op
 from .reading import exactly
-from .terms import FALSE, ONE, TRUE, ZERO, Node, Refused
+from .terms import FALSE, ONE, TRUE, ZERO, Node, Refused, product
 
 MAPS: dict[str, Callable[..., Node]] = {
     "add": t.add,
@@ -251,12 +251,14 @@ class Formula:
 
     def __init__(self, meaning: Meaning, op: Op, step: Step, values: Mapping[str, Value | None], split: bool) -> None:
         self.meaning, self.op, self.step, self.values, self.split = meaning, op, step, values, split
+        self.key = ""
         self.wide: dict[Node, Index] = {}  # the position in a pack -> the indices of its axes
         self.axes = {a.name: a for a in (*step.params, step.output)}
         self.axes |= {"d" + a.name: a for a in step.params} | {"g": step.output}
 
     def at(self, key: str, shape: Sequence[Node]) -> Node:
         """The rule's entry at the labels of a tensor of this shape."""
+        self.key = f"{self.step.op} {key}".rstrip()
         rule = self.op.computed[key]
         body, table = rule.result.body, {f.target: (f.indices, f.body) for f in rule.lets}
         for _ in table:
@@ -322,7 +324,7 @@ class Formula:
             elif p in self.wide:
                 wide += self.wide[p]
             elif self.step.sizes[pack]:
-                raise Refused(f"the axes of {pack} are not told apart where {name} is read")
+                raise Differs(f"the axes of {pack} are not told apart where {name} is read", self.key)
         found = self.meaning.value(value, tuple(wide))
         if t.SORTS[found.tag] != {"read": "t", "bool": "c", "entry": "p"}[tag]:
             raise Refused(f"{name} is read as what it is not")
@@ -415,7 +417,7 @@ class Setting:
 
     def __init__(self, graph: Graph, ops: Callable[[str], Op]) -> None:
         self.graph, self.fixed, self.seen = graph, graph.fixed(), set[Any]()
-        self.ops = {op: ops(op) for op in {step.op for step in graph.steps[graph.leaves :]}}
+        self.ops = {op: ops(op) for op in {step.op for step in graph.steps[graph.leaves :]} - graph.loops.keys()}
         self.shapes = [self.shape(step.type.shape) for step in graph.steps]
         self.steps: list[Step] = []
         self.like: list[int] = []  # a number for each node: the same for the same operator, sizes and attributes
@@ -499,6 +501,8 @@ class Check:
         if found is None:
             return
         step = self.steps[id_]
+        if step.op in self.graph.loops:
+            return self.looped(step, key, values, found)
         hint = hints.get(f"{step.op} {key}".rstrip(), 0)
         cuts = frozenset(
             v.reg for n, v in values.items() if v is not None and v.reg is not None and (n != "y" or hint % 4 < 2)
@@ -509,6 +513,47 @@ class Check:
         got = meaning.value(found, labels(len(found.shape)))
         wanted = Formula(meaning, self.setting.ops[step.op], step, values, hint % 2 == 1).at(key, found.shape)
         self.same(got, wanted, found.shape, f"{step.op} {key}".rstrip(), f"node {id_}", hint)
+
+    def looped(self, step: Step, key: str, values: Mapping[str, Value | None], found: Value) -> None:
+        """What is found is what a loop's step in the plan makes of the values, which it gets as whole registers."""
+        loop, reg = self.graph.loops[step.op], found.reg
+        made = self.layout.step(reg) if reg is not None else None
+        while made is not None and made[0].op in ("copy", "reshape"):
+            reg = made[1][0]
+            made = self.layout.step(reg)
+        what = {"": "value", "y": "jvp"}.get(key, "vjp")
+        moving = [step.params[i].name for i in loop.moving]
+        more = {"value": [], "jvp": ["y", *("d" + n for n in moving)], "vjp": ["y", "g"]}[what]
+        given = [values[n] for n in (*(p.name for p in step.params), *more)]
+        if reg is None or made is None or (made[0].op, made[0].name, made[0].loop) != ("loop", what, step.op):
+            raise Refused(f"the {what} of a loop is not what its step makes")
+        if len(given) != len(made[1]):
+            raise Refused("a loop gets another number of registers than it takes")
+        for value, own in zip(given, map(self.whole, made[1]), strict=True):
+            if value is None or own.shape != value.shape or self.kind(own) != self.kind(value):
+                raise Refused("what a loop gets is of another shape or kind, or is not computed")
+            self.alike(own, value, "what a loop gets")
+        whole = self.whole(reg)
+        if what == "vjp":  # all gradients, one after another
+            sizes = [self.setting.shape(loop.shape(i)) for i in loop.moving]
+            offsets = [t.const(0)]
+            for size in sizes:
+                offsets.append(t.plus(offsets[-1], product(size)))
+            k = moving.index(key)
+            place = t.plus(offsets[k], flat(labels(len(sizes[k])), sizes[k]))
+            whole, fits = Value(found.shape, reg, (place,), False, None), whole.shape == (offsets[-1],)
+        else:
+            fits = whole.shape == found.shape
+        if not fits:
+            raise Refused("what a loop makes is of another shape")
+        self.alike(found, whole, "what a loop makes")
+
+    def alike(self, found: Value, value: Value, what: str) -> None:
+        """Two tensors of one shape are equal, whatever the second one's register holds."""
+        if found != value:
+            here, cuts = labels(len(found.shape)), frozenset(() if value.reg is None else (value.reg,))
+            meaning = Meaning(self.layout, cuts, found.shape)
+            self.same(meaning.value(found, here), meaning.value(value, here), found.shape, "", what)
 
     def known(self, pattern: Any) -> bool:
         """Whether the same was shown already, of other registers; it is shown now, or all is refused."""
@@ -671,13 +716,7 @@ class Check:
             value = tables[what][id_]
             if value is None or found.shape != self.shapes[id_]:
                 raise Refused(f"the {what} of node {id_} is not computed")
-            if found == value:
-                continue
-            here = labels(len(found.shape))
-            meaning = Meaning(self.layout, frozenset(() if value.reg is None else (value.reg,)), found.shape)
-            self.same(
-                meaning.value(found, here), meaning.value(value, here), found.shape, "", f"the {what} of node {id_}"
-            )
+            self.alike(found, value, f"the {what} of node {id_}")
 
 
 def modes(graph: Graph) -> tuple[str, ...]:

@@ -42,7 +42,8 @@ class Ranges:
     def __init__(self, graph: Graph, op: Callable[[str], Op], hints: Hints) -> None:
         self.graph, self.op, self.hints = graph, op, hints
         self.scope = Scope(graph.dims, graph.facts())
-        self.steps = list(enumerate(graph.steps[graph.leaves :], graph.leaves))
+        steps = enumerate(graph.steps[graph.leaves :], graph.leaves)
+        self.steps = [(id_, step) for id_, step in steps if step.op not in graph.loops]  # their bodies have a DOM
         whole = {
             (t, len(p.axes))
             for _, s in self.steps

@@ -160,6 +160,14 @@ def _chosen(tag: str, a: Node, b: Node) -> Node:
     return atom(make(tag, a, b)) if apart is None else a if (apart <= 0) == (tag == "imin") else b
 
 
+def product(extents: Iterable[Node]) -> Node:
+    """The number of entries of a shape."""
+    out = const(1)
+    for extent in extents:
+        out = times(out, extent)
+    return out
+
+
 # Terms and conditions, small ones kept small
 
 

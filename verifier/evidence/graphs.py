@@ -9,6 +9,7 @@ from gradproof.compiler.claims import Claim
 from gradproof.compiler.graph import Graph
 from gradproof.compiler.portable import Table
 from gradproof.verifier.checker import graphs
+from gradproof.verifier.checker.loops import Loop
 from gradproof.verifier.checker.terms import Refused, decode
 from gradproof.verifier.evidence.linear import Search
 from gradproof.verifier.evidence.methods import Evidence, Subject
@@ -23,6 +24,19 @@ def read(subject: Subject, table: Table) -> graphs.Graph | None:
         except Refused:
             subject.memo["graph"] = None
     found: graphs.Graph | None = subject.memo["graph"]
+    return found
+
+
+def loop_of(subject: Subject, table: Table) -> Loop | None:
+    """The loop as the checker reads it; None where it does not."""
+    if "loop" not in subject.memo:
+        try:
+            nodes = decode(json.loads(json.dumps(table.entries)))
+            body = graphs.Graph(subject.data["body"], subject.memo["ops"], nodes)
+            subject.memo["loop"] = Loop(subject.data, body, body.poly(subject.data["length"]))
+        except Refused:
+            subject.memo["loop"] = None
+    found: Loop | None = subject.memo["loop"]
     return found
 
 

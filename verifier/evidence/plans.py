@@ -92,7 +92,7 @@ def _inner(use: Use) -> Iterator[int]:
 def plan_evidence(subject: Subject, position: int, claim: Claim, table: Table) -> Evidence | None:
     """PLAN: the places in each plan, and which operators' rules run over the axes of a pack one by one."""
     graph = subject.what
-    if not isinstance(graph, Graph) or claim.code != "PLAN" or graph.loops:
+    if not isinstance(graph, Graph) or claim.code != "PLAN":
         return None
     for copied in (False, True):
         try:
@@ -111,7 +111,8 @@ def _hinted(subject: Subject, found: dict[Any, Data], table: Table) -> Evidence 
     own = read(subject, table)
     if own is None:
         return None
-    ops = {name: Op(subject.memo["ops"][name], subject.memo["nodes"]) for name in {s.op for s in own.steps} - {"input"}}
+    used = {s.op for s in own.steps} - {"input", *own.loops}
+    ops = {name: Op(subject.memo["ops"][name], subject.memo["nodes"]) for name in used}
     hints: dict[str, int] = {}
     evidence: Evidence = {"by": "places", "hints": hints, "plans": found}
     while True:

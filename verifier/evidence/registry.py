@@ -7,6 +7,7 @@ from gradproof.compiler.portable import Table
 from gradproof.verifier.checker.terms import Refused
 from gradproof.verifier.evidence.graphs import shape_evidence, structure_evidence
 from gradproof.verifier.evidence.identities import identity_evidence
+from gradproof.verifier.evidence.loops import loop_evidence
 from gradproof.verifier.evidence.methods import Evidence, Method, Subject
 from gradproof.verifier.evidence.plans import plan_evidence
 from gradproof.verifier.evidence.sides import range_evidence, side_evidence
@@ -19,6 +20,7 @@ METHODS: tuple[Method, ...] = (
     table_evidence,
     shape_evidence,
     plan_evidence,
+    loop_evidence,
     identity_evidence,
 )
 

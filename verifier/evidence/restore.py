@@ -13,6 +13,7 @@ from typing import Any, get_args
 from gradproof.compiler.claims import Claim, Verdict
 from gradproof.compiler.graph import Graph
 from gradproof.compiler.laws import trusts
+from gradproof.compiler.loops import LoopDef
 from gradproof.compiler.obligations import graph_digest
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.plan import Mode, Plan
@@ -24,6 +25,7 @@ from gradproof.grammar.source import Source, Span
 from gradproof.verifier.checker.main import WORDS, Accepted
 from gradproof.verifier.checker.terms import Refused
 from gradproof.verifier.evidence.certificate import body, claims_of, entry
+from gradproof.verifier.evidence.loops import observed
 from gradproof.verifier.evidence.tables import table_evidence
 
 Data = dict[str, Any]
@@ -77,6 +79,9 @@ def _restored(accepted: Accepted) -> Restored:
                 raise Refused(f"{claim.code} of {claim.subject}: this version claims something else")
             if by == "table" and table_evidence(subject, 0, claim, table) != said["evidence"]:
                 raise Refused(f"{claim.code} of {claim.subject}: this version's tape does something else")
+            loop = subject.what
+            if by == "steps" and (not isinstance(loop, LoopDef) or observed(loop, claim) != said["evidence"]):
+                raise Refused(f"{claim.code} of {claim.subject}: this version's loops do something else")
             verdicts.append(_verdict(claim, by, subject.what if isinstance(subject.what, OpDef) else None))
             if claim.code == "PLAN" and by not in WORDS and isinstance(subject.what, Graph):
                 key = graph_digest(subject.what)

@@ -88,9 +88,9 @@ def _tangent(id_: int, run: Run, graph: Graph) -> list[int]:
 
 
 def table_evidence(subject: Subject, position: int, claim: Claim, table: Table) -> Evidence | None:
-    """The tape's table, for a claim about a graph without loops; a loop's tape is not told in tables."""
+    """The tape's table, for a claim about a graph."""
     graph = subject.what
-    if not isinstance(graph, Graph) or claim.code not in CODES or graph.loops:
+    if not isinstance(graph, Graph) or claim.code not in CODES:
         return None
     if "tables" not in subject.memo:
         try:
