@@ -162,16 +162,18 @@ class Planner:
             if not op.differentiable or node.type.kind != "real":
                 out.append(zero)
                 continue
-            given = {**self.args(node), OUTPUT: self.values[node.id]}
-            for p, a in zip(op.params, node.args, strict=True):
-                if p.differentiable:
-                    still = Value(given[p.name].extents, NOTHING)
-                    given[TANGENT + p.name] = still if isinstance(a, Env) else out[a.id]
-            if isinstance(op, LoopDef):
-                order = (*(p.name for p in op.params), OUTPUT, *(TANGENT + p.name for p in op.differentiable))
-                out.append(self.loop(op, "jvp", (given[name] for name in order), node.type.shape))
+            args = self.args(node)
+            moves = {
+                p.name: Value(args[p.name].extents, NOTHING) if isinstance(a, Env) else out[a.id]
+                for p, a in zip(op.params, node.args, strict=True)
+                if p.differentiable
+            }
+            if isinstance(op, LoopDef):  # whose inputs may be called `y` or `dx`, as no operator's are
+                operands = (*args.values(), self.values[node.id], *moves.values())
+                out.append(self.loop(op, "jvp", operands, node.type.shape))
                 continue
-            out.append(apply(self.build, self.instance(node, "jvp"), given))
+            named = {TANGENT + name: value for name, value in moves.items()}
+            out.append(apply(self.build, self.instance(node, "jvp"), {**args, OUTPUT: self.values[node.id], **named}))
         return out
 
     def seeds(self, mode: Mode) -> dict[int, Value]:

@@ -77,6 +77,10 @@ graph constant(xs: f64[T, N], const h: f64[N], w: f64[N]) -> f64[N] { return sca
 graph lengths(const x: f64[N]) -> f64[] { return sum(x * x) }
 graph squares(a: f64[], const xs: f64[T, N]) -> f64[T] { return a * scan(lengths, (), xs) }
 
+# Inputs that are called as an operator's result, cotangent and tangent are, or as rows of a table.
+graph calls(y: f64[N], g: f64[N], dy: f64[N], s0: f64[N]) -> f64[N] { return sin(y * s0) + g * dy }
+graph called(h: f64[N], xs: f64[T, N], w: f64[N], s0: f64[T, N]) -> f64[T, N] { return scan(calls, h, xs, s0=s0, dy=w) }
+
 # A loop in a loop.
 graph inner(z: f64[N], x: f64[]) -> f64[N] { return sin(z) * x }
 graph outer(z: f64[N], row: f64[V]) -> f64[N] { return scan_last(inner, z, row) + z }
@@ -248,7 +252,15 @@ def cells(jax: Any) -> dict[str, tuple[Callable[..., Any], dict[str, int]]]:
     def doubled(h: Any, w: Any, length: int = 0) -> Any:
         return lax.scan(lambda s, _: ((jnp.sin(s[0] * w) + s[1] * s[0], w * w), None), (h, h), None, length=length)[0]
 
+    def called(h: Any, xs: Any, w: Any, more: Any) -> Any:
+        def cell(h: Any, x: Any) -> Any:
+            h = jnp.sin(h * x[1]) + x[0] * w
+            return h, h
+
+        return lax.scan(cell, h, (xs, more))[1]
+
     return {
+        "called": (called, {}),
         "elman": (elman, {}),
         "loss": (loss, {}),
         "doubled": (doubled, {"length": 1}),

@@ -153,17 +153,18 @@ class _Walk:
             if node.type.kind != "real" or not op.differentiable:
                 out.append(Value(self.shape(node.type.shape), NOTHING))
                 continue
-            given = self.args(node, values) | {OUTPUT: values[node.id]}
-            for param, arg in zip(op.params, node.args, strict=True):
-                if param.differentiable:
-                    zero = Value(given[param.name].extents, NOTHING)
-                    given[TANGENT + param.name] = zero if isinstance(arg, Env) else out[arg.id]
-            if isinstance(op, LoopDef):
-                moves = [given[TANGENT + p.name] for p in op.params if p.differentiable]
-                inputs = [given[p.name] for p in op.params]
-                out.append(self.loop(op, "jvp", [*inputs, values[node.id], *moves], node.type.shape))
+            args = self.args(node, values)
+            moves = {
+                p.name: Value(args[p.name].extents, NOTHING) if isinstance(a, Env) else out[a.id]
+                for p, a in zip(op.params, node.args, strict=True)
+                if p.differentiable
+            }
+            if isinstance(op, LoopDef):  # whose inputs may be called `y` or `dx`, as no operator's are
+                operands = [*args.values(), values[node.id], *moves.values()]
+                out.append(self.loop(op, "jvp", operands, node.type.shape))
                 continue
-            out.append(self.rule(node, "jvp", "", given))
+            named = {TANGENT + name: value for name, value in moves.items()}
+            out.append(self.rule(node, "jvp", "", {**args, OUTPUT: values[node.id], **named}))
         return out
 
     def backward(self, values: list[Value]) -> dict[int, Value]:
