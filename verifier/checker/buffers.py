@@ -171,6 +171,8 @@ class Layout:
     def _formed(self, form: Template, regs: list[int]) -> None:
         """A step with its registers: they are of the right kinds and numbers of axes."""
         left, kinds = iter(regs), list[str]()
+        if len(regs) != sum(what == "use" for what, _, _ in form.operands):
+            raise Refused("a step with more or fewer registers than operands")
         for what, _, parts in form.operands:
             if what == "use":
                 reg = next(left)
@@ -181,8 +183,6 @@ class Layout:
                 kinds.append("real" if what == "term" else "bool")
         if form.poly is not None:
             self._entries(form.poly)
-        if next(left, None) is not None:
-            raise Refused("a step with more registers than operands")
         op, name, given = form.op, form.name, tuple(kinds)
         if op in ("copy", "read_at", "reshape"):
             right = given == (form.kind,) and name == ""

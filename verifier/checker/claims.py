@@ -113,6 +113,8 @@ def branching(graph: dict[str, Any], ops: dict[str, Any]) -> bool:
     varies = [True] * graph["leaves"]
     for _, op, args, _, _, kind in graph["nodes"][graph["leaves"] :]:
         params = ops[op]["params"] if op in ops else loop_params(graph["loops"][op])
+        if len(params) != len(args):
+            raise Refused(f"{op} gets another number of arguments than it takes")
         moving = [type(a) is int and varies[a] for a in args]
         if kind[0][0] == "f" and any(m for m, p in zip(moving, params, strict=True) if p["kind"] != "real"):
             return True

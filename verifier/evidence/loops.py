@@ -187,7 +187,7 @@ def _ids(table: Sequence[Expr], found: Sequence[Expr], first: Sequence[int]) -> 
     return [next(k for k in (*first[n : n + 1], *range(len(table))) if table[k] is e) for n, e in enumerate(found)]
 
 
-def views(definition: LoopDef, sizes: Sequence[int], length: int) -> list[list[list[int]]]:
+def views(definition: LoopDef, sizes: Sequence[int], length: int, make: type[Layout] = Layout) -> list[list[list[int]]]:
     """Where the runtime's layout puts rows, arguments and gradients at small sizes, as offsets, extents and strides."""
     table: dict[Poly, Poly] = {}
 
@@ -207,7 +207,7 @@ def views(definition: LoopDef, sizes: Sequence[int], length: int) -> list[list[l
     nodes = tuple(replace(node, type=typed(node.type)) for node in body.nodes)
     delta = tuple(replace(each, type=typed(each.type)) for each in body.delta)
     loop = replace(definition, body=replace(body, nodes=nodes, delta=delta), length=Poly.of(length))
-    layout = Layout(loop, {}, lambda shape: np.zeros(shape))
+    layout = make(loop, {}, lambda shape: np.zeros(shape))
     rows, bundle = layout.zeros(layout.table_shape), layout.zeros((layout.bundle_size,))
     arrays = {p.name: layout.zeros(tuple(a.extent.evaluate({}) for a in p.axes)) for p in loop.params}
     given, parts = layout.given(arrays), layout.gradients(bundle)
