@@ -15,12 +15,13 @@ from gradproof.compiler.portable import Table
 from gradproof.compiler.transpose import NotLinear
 from gradproof.verifier.checker.operators import Op
 from gradproof.verifier.checker.terms import Refused
-from gradproof.verifier.evidence.identities import Sharing, identity
+from gradproof.verifier.evidence.finding import Sharing
+from gradproof.verifier.evidence.identities import identity
 from judging import judge
 from mutate import Mutant, mutants
 
 SHARE = int(os.environ.get("MUTANTS", "0")) or 700
-OPS = sorted(name for name, op in prelude().ops.items() if op.differentiable and not op.lawful)
+OPS = sorted(name for name, op in prelude().ops.items() if op.differentiable)
 
 
 def accepted(mutant: Mutant) -> bool:

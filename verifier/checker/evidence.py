@@ -13,6 +13,7 @@ from .linear import Hints
 from .loops import Loop
 from .operators import Op
 from .reading import exactly
+from .showing import trusted
 from .terms import Node, Refused, decode
 
 Data = dict[str, Any]
@@ -32,12 +33,7 @@ class Checked:
         self.terms: list[Node] = decode(data["terms"])
         self._graphs: dict[int, Graph] = {}
         self._ops: dict[str, Op] = {}
-        leaning = [
-            [name, [e["kernel"] for e in op["externs"]], [law["text"] for law in op["laws"]]]
-            for name, op in sorted(data["ops"].items())
-            if op["externs"]
-        ]
-        if data["trusted"] != leaning:
+        if data["trusted"] != trusted(data["ops"], self.terms):
             raise Refused("what is trusted is not what the operators lean on")
 
     def op(self, name: str) -> Op:

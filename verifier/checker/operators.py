@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from .terms import SORTS, Node, Refused, inline, name, walk
 
+SIDES = ("left", "right", "adjoint")  # of a law
+
 
 class Formula(NamedTuple):
     """`target[indices] = body`, each index below its extent."""
@@ -49,6 +51,7 @@ class Op:
         self.sizes = frozenset[str]().union(*(e.free for e in axes)) - set(self.attrs)
         self.fixed = self.sizes | set(self.attrs)
         self.externs = tuple((name(e["tensor"]), self._polys(e["extents"])) for e in data["externs"])
+        self._computed_from = {e["tensor"]: tuple(e["args"]) for e in data["externs"]}
         self.lets = tuple(map(self._formula, data["lets"]))
         tensors = [*self.reals, *(p.name for p in self.params), *(f.target for f in self.lets), "y", "g"]
         tensors += [t for t, _ in self.externs] + ["d" + p.name for p in (*self.params, self.output)]
@@ -66,10 +69,8 @@ class Op:
             for p in data["ensures"]
         )
         self.laws = tuple(
-            self._formula({**law, "target": "y", "body": law[side]})
+            tuple(self._formula({**law, "target": "y", "body": law[side]}) for side in SIDES if law[side] is not None)
             for law in data["laws"]
-            for side in ("left", "right", "adjoint")
-            if law[side] is not None
         )
         rules, lets = data["rules"], {f.target: f for f in self.lets}
         if rules is None:
@@ -132,6 +133,19 @@ class Op:
     def meaning(self) -> Node:
         """The definition's right-hand side, over inputs."""
         return self.unfolded(self.forward.body, False)
+
+    def depends(self, node: Node) -> set[str]:
+        """The tensors that an unfolded term reads, and those that what an extern computes there is made of."""
+        found, todo = set[str](), [node]
+        lets = {f.target: self.unfolded(f.body) for f in self.lets}
+        while todo:
+            for n in walk(todo.pop()):
+                if n.tag in ("read", "bool", "entry") and n.args[0] not in found:
+                    found.add(n.args[0])
+                    args = self._computed_from.get(n.args[0], ())
+                    found |= {a for a in args if a not in lets}
+                    todo += [lets[a] for a in args if a in lets]
+        return found
 
     def unfolded(self, node: Node, output: bool = True) -> Node:
         """A term with the intermediates (and the output) replaced by what they mean."""

@@ -22,15 +22,25 @@ from .operators import Formula, Op
 from .scopes import scope_of
 from .terms import ZERO, Node, Refused
 
+RESULT = {"!y": "dy"}  # an extern's result, and its tangent
 FEW = 16  # a sum over so many indices is added up one by one
 
 
+class Law(NamedTuple):
+    """left = right, for all values of the indices in `ranges`: trusted."""
+
+    ranges: tuple[tuple[str, Node], ...]
+    left: Node
+    right: Node
+
+
 class Statement(NamedTuple):
-    """left = right, for all sizes and all values of the indices in `ranges`."""
+    """left = right where the laws hold, for all sizes and all values of the indices in `ranges`."""
 
     left: Node
     right: Node
     ranges: Mapping[str, Node]
+    laws: tuple[Law, ...]
 
 
 def tied(op: Op) -> bool:
@@ -61,35 +71,65 @@ def statement(op: Op, code: str, name: str = "", pairs: bool = False, agree: boo
     """The statement of a claim; `pairs` asks for the sums of the entries with any weights instead of each entry.
 
     `agree`: that the jvp and the vjp (of the input `name`) that run are adjoint to each other.
+    Where laws stand in place of a formula, dy is any tensor with which they hold.
     """
     forward, meaning = op.forward, op.meaning()
     axes = {"y": op.output.extents, **{p.name: p.extents for p in op.moving}}
     if any(f.result.extents != axes[key or "y"] for key, f in op.computed.items()) or forward.extents != axes["y"]:
         raise Refused("a rule that does not say what every entry is")
     tangents = {p.name: "d" + p.name for p in op.moving}
-    _reads_none(meaning, {"g", *tangents.values()})
+    outside = {"g", "dy", *tangents.values()}  # what neither the meaning nor a rule reads, but for what the rule is of
+    _reads_none(op, meaning, outside)
+    along = {name: tangents[name]} if code == "VJP" else tangents
+    still = {d: (tuple(f"i{k}" for k, _ in enumerate(axes[p])), ZERO) for p, d in tangents.items() if p not in along}
+    known, names = laws(op, along, still), {**along, **RESULT} if op.lawful else along
     if code == "VJP":
         found = op.computed[name].result
-        vjp, left = op.unfolded(found.body), derivative(meaning, {name: "d" + name})
-        if agree:
-            others = {"d" + p.name: (tuple(f"i{k}" for k, _ in enumerate(p.extents)), ZERO) for p in op.moving}
-            del others["d" + name]
-            left = t.inline(rule(op, op.computed["y"].result, forward.indices), others)
-        _reads_none(left, {"g"})
-        _reads_none(vjp, {*tangents.values()})
-        return Statement(paired(left, "g", forward), paired(vjp, "d" + name, found), {})
+        vjp, jvp = op.unfolded(found.body), rule(op, op.computed["y"].result, forward.indices) if agree else ZERO
+        _reads_none(op, vjp, outside - {"g"})
+        _reads_none(op, jvp, {"g", "dy"})
+        left = t.inline(jvp, still) if agree else derivative(meaning, names)
+        return Statement(paired(left, "g", forward), paired(vjp, "d" + name, found), {}, known)
     if code == "JVP":
-        left, right = rule(op, op.computed["y"].result, forward.indices), derivative(meaning, tangents)
+        left, right = rule(op, op.computed["y"].result, forward.indices), derivative(meaning, names)
     else:
         left, right = rule(op, op.runs or forward, forward.indices), meaning
+    _reads_none(op, left, {"g", "dy"} if code == "JVP" else outside)
     if pairs:
-        return Statement(paired(left, "~", forward), paired(right, "~", forward), {})
-    return Statement(left, right, dict(zip(forward.indices, forward.extents, strict=True)))
+        return Statement(paired(left, "g", forward), paired(right, "g", forward), {}, known)
+    return Statement(left, right, dict(zip(forward.indices, forward.extents, strict=True)), known)
 
 
-def _reads_none(node: Node, names: set[str]) -> None:
-    if any(n.tag in ("read", "bool", "entry") and n.args[0] in names for n in t.walk(node)):
-        raise Refused("a formula reads what it should not")
+def laws(op: Op, along: Mapping[str, str], still: Mapping[str, tuple[tuple[str, ...], Node]]) -> tuple[Law, ...]:
+    """The laws of what externs compute, where only the inputs `along` move, each with its derivative if it has one.
+
+    It has where it speaks of inputs and the result alone. A law that is no polynomial is passed over.
+    """
+    found: list[Law] = []
+    results = {tensor for tensor, _ in op.externs}
+    inputs = {*op.reals, *(p.name for p in op.params)}
+    for left, right, *_ in op.laws:
+        sides = [t.inline(op.unfolded(side.body), still) for side in (left, right)]
+        reads = {n.args[0] for side in sides for n in t.walk(side) if n.tag in ("read", "bool", "entry")}
+        if reads.isdisjoint(results) or not all(map(polynomial, sides)):
+            continue
+        ranges = tuple(zip(left.indices, left.extents, strict=True))
+        found.append(Law(ranges, *sides))
+        if reads <= inputs | {*RESULT}:
+            found.append(Law(ranges, *(derivative(side, {**along, **RESULT}) for side in sides)))
+    return tuple(found)
+
+
+def polynomial(term: Node) -> bool:
+    """Whether a term is a polynomial in entries of tensors, chosen by conditions on integers: it has a value always."""
+    tags = {n.tag for n in t.walk(term)} | {n.args[0] for n in t.walk(term) if n.tag == "reduce"}
+    powers = (n.args[1] for n in t.walk(term) if n.tag == "pow")
+    return tags.isdisjoint(("call", "lt", "le", "same", "prod", "max", "min")) and all(e >= 0 for e in powers)
+
+
+def _reads_none(op: Op, node: Node, names: set[str]) -> None:
+    if not op.depends(node).isdisjoint(names):
+        raise Refused("a formula depends on what it should not")
 
 
 def _within(p: Node, extent: Node) -> tuple[Node, Node]:
@@ -120,6 +160,7 @@ class Proof:
         self.ranges, self.nodes, self.hints, self.facts = dict(claim.ranges), nodes, hints, scope.facts
         self.reals = [c for c in scope.reals if c.tag in ("lt", "le") and c.free <= op.fixed]
         self.taken = op.fixed | claim.ranges.keys()
+        self.laws = claim.laws
         self.work = normal(op, self.facts, self.ranges, frozenset(p.name for p in op.moving) if away else NONE)
         left, right = self.work.form(claim.left), self.work.form(claim.right)
         self.left = self.work.canonical(plus(left, scaled(right, -1)))
@@ -165,11 +206,25 @@ class Proof:
         body: Form = {(NONE, mono[1], mono[2]): 1}
         return self.work.under(mono[0], self.work.times(self.work.times(body, inverse), form))
 
+    def _law(self, mono: Mono, number: int, weight: int) -> Form:
+        """m + the sum of weight * (left - right), for a law: the weight is any polynomial, with the law's indices."""
+        law, by = self.laws[number], t.at(self.nodes, weight, "t")
+        if number < 0 or not polynomial(by):
+            raise Refused("a law that is not there, or a weight that may have no value")
+        names = {v: f"~{next(self.work.names)}" for v, _ in law.ranges}
+        away = {v: t.sym(name) for v, name in names.items()}
+        scale, left, right = (self.work.form(t.substitute(node, away)) for node in (by, law.left, law.right))
+        nothing = self.work.times(scale, plus(left, scaled(right, -1)))
+        return plus({mono: 1}, self.work.under(frozenset((names[v], e) for v, e in law.ranges), nothing))
+
     def _split(self, mono: Mono, cond: int) -> Form:
-        """m = m [c] + m [not c]."""
-        yes = self.work.where(t.at(self.nodes, cond, "c"))
-        no = self.work.where(t.negate(t.at(self.nodes, cond, "c")))
-        return plus(self.work.times({mono: 1}, yes), self.work.times({mono: 1}, no))
+        """m = m [c] + m [not c]; of a sum that has c already, it without c is left: m [c] = m - m [not c]."""
+        yes = t.at(self.nodes, cond, "c")
+        whole: Form = {(mono[0], mono[1] - {yes}, mono[2]): 1}
+        no = self.work.times(whole, self.work.where(t.negate(yes)))
+        if yes in mono[1]:
+            return plus(whole, scaled(no, -1))
+        return plus(self.work.times(whole, self.work.where(yes)), no)
 
     def _parts(self, mono: Mono) -> list[Node]:
         return [*(e for _, e in mono[0]), *mono[1], *(a for a, _ in mono[2])]
@@ -313,6 +368,7 @@ class Proof:
 
 STEP: dict[str, Callable[..., Form]] = {
     "clear": Proof._clear,
+    "law": Proof._law,
     "split": Proof._split,
     "have": Proof._have,
     "drop": Proof._drop,

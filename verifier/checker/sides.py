@@ -48,7 +48,7 @@ def shape(op: Op, evidence: Mapping[str, Any], hints: Hints) -> None:
     made = [*op.output.extents, *(e for let in op.lets for e in let.extents)]
     goals = [(scope, ge(e)) for e in made]
     rules = [f for rule in op.computed.values() for f in (*rule.lets, rule.result)]
-    formulas = dict.fromkeys((op.forward, *op.lets, *rules, *op.laws))
+    formulas = dict.fromkeys((op.forward, *op.lets, *rules, *(side for law in op.laws for side in law)))
     inside = [(f.body, scope.of(f)) for f in formulas] + [(cond, scope.inside(*ranges)) for ranges, cond in op.ensures]
     inside += [(e, scope) for e in dict.fromkeys([*made, *(e for p in op.params for e in p.extents)])]
     for body, place in inside:

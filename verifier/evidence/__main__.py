@@ -17,7 +17,8 @@ from gradproof.compiler.portable import Table
 from gradproof.verifier.checker import rules
 from gradproof.verifier.checker.kinks import PROOFS
 from gradproof.verifier.checker.operators import Op
-from gradproof.verifier.evidence.identities import identity, sharing_of
+from gradproof.verifier.evidence.finding import sharing_of
+from gradproof.verifier.evidence.identities import identity
 from gradproof.verifier.evidence.methods import Subject
 from gradproof.verifier.evidence.sides import side_evidence
 

@@ -20,6 +20,8 @@ from gradproof.compiler.plan import Plan, make_plan
 from gradproof.compiler.portable import Table
 from gradproof.compiler.portable_graphs import Templates, graph_data, plan_data
 from gradproof.verifier.checker.reading import SCHEMA, canonical, digest_of
+from gradproof.verifier.checker.showing import trusted
+from gradproof.verifier.evidence.finding import sharing_of
 from gradproof.verifier.evidence.methods import Subject
 from gradproof.verifier.evidence.registry import evidence_of
 from gradproof.verifier.plans import modes_of
@@ -110,8 +112,8 @@ def body(
     data: Data = {
         "graphs": {},
         "ops": {subject.data["name"]: subject.data for subject in subjects},
-        "trusted": [_leaning(op) for _, op in sorted(named.items()) if op.externs],
     }
+    data["trusted"] = trusted(data["ops"], sharing_of(table).nodes)
     for graph in sorted(graphs, key=lambda g: g.name):
         if graph.name in data["graphs"]:
             raise NoCertificate(f"two graphs are named {graph.name}")
@@ -127,11 +129,6 @@ def _by_name(ops: Iterable[OpDef]) -> Mapping[str, OpDef]:
         if op_digest(found.setdefault(op.name, op)) != op_digest(op):
             raise NoCertificate(f"two operators are named {op.name}")
     return found
-
-
-def _leaning(op: OpDef) -> list[Any]:
-    """What is believed of an operator's externs: the kernels and their laws."""
-    return [op.name, [extern.kernel for extern in op.externs], [law.text for law in op.laws]]
 
 
 def _subjects(graph: Graph, data: Data, table: Table, plans: Callable[[Graph], tuple[Plan, ...]]) -> Iterator[Subject]:
