@@ -34,7 +34,7 @@ def fixed_gather(source: Array, use: Use, shape: tuple[int, ...], out: Array, in
         raise Undefined("a gathered position is out of bounds")
     if source.size == 0:
         return [partial(out.fill, 0)]
-    spread = np.ascontiguousarray(np.broadcast_to(where, shape))
+    spread = np.ascontiguousarray(np.broadcast_to(where, shape)).reshape(shape)  # of no axes it makes one
     calls: list[Call] = [partial(source.reshape(-1).take, spread, None, out, "clip")]
     if not valid.all():
         outside = np.ascontiguousarray(np.broadcast_to(~valid, shape))

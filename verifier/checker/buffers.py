@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ FORMS = {  # operation, name: kinds of the operands, kind of the result
     ("ints", ""): ((), "int"),
     ("add_at", "sum"): (REAL, "real"),
 }
+EXPONENTS = {str(k) for k in range(-999, 1000) if k not in (0, 1)}  # which are no products
 IN_PLACE = ("map", "call", "select", "pow")
 
 
@@ -62,7 +63,20 @@ def operand(data: Any, part: Callable[[Any, str, int], Node], labels: int) -> tu
     found = part(rest[0], what[0], 0)
     if any(n.tag in ("read", "bool", "entry") for n in t.walk(found)):
         raise Refused("a constant that reads a tensor")
+    if plain(found) is not found:
+        raise Refused("a constant that is less when it is worked out")  # it may have no value for all that
     return what, 0, (found,)
+
+
+def plain(node: Node) -> Node:
+    """A constant, all small parts of it small."""
+    return node if node.tag == "poly" else t.rebuild(node, plain)
+
+
+def affine(p: Node) -> bool:
+    """Whether an index is what a strided view takes: labels times sizes, and sizes."""
+    inside = [[a for a in m if any(n[0] == "$" for n in a.free)] for _, m in p.args]
+    return not reads(p) and all(len(found) < 2 and all(a.tag == "sym" for a in found) for found in inside)
 
 
 def template(row: Any, poly: Callable[[Any], Node], part: Callable[[Any, str, int], Node]) -> Template:
@@ -81,7 +95,7 @@ def template(row: Any, poly: Callable[[Any], Node], part: Callable[[Any, str, in
         loop,
     )
     inner = {f"${k}" for k in range(rank, count)}
-    reads = [frozenset[str]().union(*(p.free for p in parts)) for what, _, parts in form.operands if what == "use"]
+    uses = [frozenset[str]().union(*(p.free for p in parts)) for what, _, parts in form.operands if what == "use"]
     whole = op in ("reshape", "loop")
     problem = (
         (loop is not None) != (op == "loop")
@@ -90,10 +104,11 @@ def template(row: Any, poly: Callable[[Any], Node], part: Callable[[Any, str, in
         or (form.poly is None) != (op not in ("ints", "intcmp", "add_at"))
         or (axis is None) != (op not in ("add_at", "order"))
         or (axis is not None and not 0 <= axis < rank)
-        or (op == "contract" and (len(reads) != 2 or any(not inner <= names for names in reads)))
-        or (op == "add_at" and form.poly and any(f"${axis}" in names for names in (*reads, form.poly.free)))
-        or (whole and (len(reads) != len(operands) or any(padded or at for _, padded, at in form.operands)))
-        or (op == "reshape" and len(reads) != 1)
+        or (op == "contract" and (len(uses) != 2 or any(not inner <= names for names in uses)))
+        or (op == "add_at" and form.poly and any(f"${axis}" in names for names in (*uses, form.poly.free)))
+        or (whole and (len(uses) != len(operands) or any(padded or at for _, padded, at in form.operands)))
+        or (op == "reshape" and len(uses) != 1)
+        or (op != "read_at" and any(not affine(p) for what, _, parts in form.operands if what == "use" for p in parts))
     )
     if problem:
         raise Refused(f"a step `{op} {name}` of no known form")
@@ -104,6 +119,11 @@ def template(row: Any, poly: Callable[[Any], Node], part: Callable[[Any, str, in
 def labels(count: int) -> tuple[Node, ...]:
     """The indices along all axes."""
     return tuple(t.sym(f"${k}") for k in range(count))
+
+
+def ranged(extents: Sequence[Node]) -> dict[str, Node]:
+    """The names of the labels along all axes, with their extents."""
+    return {f"${k}": extent for k, extent in enumerate(extents)}
 
 
 @lru_cache(1 << 14)
@@ -127,24 +147,28 @@ class Layout:
         poly: Callable[[Any], Node],
         part: Callable[[Any, str, int], Node],
         wanted: Sequence[tuple[str, str, tuple[Node, ...]]],
+        inside: Callable[[Node, Node, Mapping[str, Node]], bool],
     ) -> None:
         self.inputs = [(n, kind, tuple(map(poly, axes))) for n, kind, *axes in data["inputs"]]
         if self.inputs != list(wanted) or len({n for n, _, _ in wanted}) != len(wanted):
             raise Refused("the plan's inputs are not the graph's")
         self._poly, self._part, self._inner = poly, part, dict[int, list[int]]()
+        self._inside = inside
         self.first, self.steps = len(self.inputs), list[tuple[Template, list[int]]]()
         self._axes: list[tuple[Node, ...]] = [axes for _, _, axes in self.inputs]
         self._kinds: list[str] = [kind for _, kind, _ in self.inputs]
         results = [(form.extents[: form.rank], form.kind) for form in forms]
-        formed = set[Any]()
+        formed = dict[Any, list[bool]]()
+        self.loose = dict[int, list[int]]()  # step -> the registers that it may read outside of them
         for number, *regs in data["steps"]:
             if type(number) is not int or not 0 <= number < len(forms):
                 raise Refused("a step of no template")
             form, (axes, kind) = forms[number], results[number]
-            key = (number, *[(self._kinds[r], len(self._axes[r])) for r in map(self.reg, regs)])
+            key = (number, *[(self._kinds[r], self._axes[r]) for r in map(self.reg, regs)])
             if key not in formed or form.poly is not None or form.op == "read_at":
-                self._formed(form, regs)
-                formed.add(key)
+                formed[key] = self._formed(form, regs)
+            if formed[key]:
+                self.loose[len(self._axes)] = [r for r, out in zip(regs, formed[key], strict=True) if out]
             self.steps.append((form, regs))
             self._axes.append(axes)
             self._kinds.append(kind)
@@ -168,17 +192,17 @@ class Layout:
             raise Refused("a register that is not there")
         return number
 
-    def _formed(self, form: Template, regs: list[int]) -> None:
-        """A step with its registers: they are of the right kinds and numbers of axes."""
-        left, kinds = iter(regs), list[str]()
+    def _formed(self, form: Template, regs: list[int]) -> list[bool]:
+        """A step with its registers: of the right kinds and numbers of axes; which may be read outside, if any."""
+        left, kinds, loose = iter(regs), list[str](), list[bool]()
         if len(regs) != sum(what == "use" for what, _, _ in form.operands):
             raise Refused("a step with more or fewer registers than operands")
-        for what, _, parts in form.operands:
+        for what, padded, parts in form.operands:
             if what == "use":
                 reg = next(left)
                 kinds.append(self.kind(reg))
-                if form.op not in ("reshape", "loop"):
-                    self._fits(reg, parts)
+                inside = form.op in ("reshape", "loop") or self._fits(reg, parts, None if padded else form.extents)
+                loose.append(not inside)
             else:
                 kinds.append("real" if what == "term" else "bool")
         if form.poly is not None:
@@ -191,19 +215,28 @@ class Layout:
         elif op == "loop":  # of which inputs, plans.py sees
             right = name in ("value", "jvp", "vjp") and form.kind == "real"
         elif op == "pow":
-            right = name.lstrip("-").isdecimal() and len(name) < 5 and (given, form.kind) == (REAL, "real")
+            right = name in EXPONENTS and (given, form.kind) == (REAL, "real")
         elif op == "fold":
             right = name in t.KINDS and given in (REAL, REAL + BOOL) and form.kind == "real"
         else:
             right = FORMS.get((op, name)) == (given, form.kind)
         if not right:
             raise Refused(f"`{op} {name}` of {', '.join(given) or 'nothing'}")
+        return loose if any(loose) else []
 
-    def _fits(self, reg: int, index: Sequence[Node]) -> None:
+    def _fits(self, reg: int, index: Sequence[Node], extents: tuple[Node, ...] | None) -> bool:
+        """Whether an index over labels with these extents (None: what is outside is 0) is seen to be inside."""
         if len(index) != len(self.axes(reg)):
             raise Refused("a register is read at too many or too few indices")
         for p in index:
             self._entries(p)
+        if extents is None:
+            return True
+        here, below = dict(zip(labels(len(extents)), extents, strict=True)), ranged(extents)
+        return all(
+            here.get(p) is axis or self._inside(p, axis, {n: below[n] for n in sorted(p.free & below.keys())})
+            for p, axis in zip(index, self.axes(reg), strict=True)
+        )
 
     def _entries(self, p: Node) -> None:
         """The integer registers that an index reads are there."""
@@ -217,7 +250,10 @@ class Layout:
         what, padded, parts = operand(data, self._part, len(shape))
         if what != "use":
             return Value(shape, None, (), False, parts[0])
-        self._fits(self.reg(reg), parts)
+        if not self._fits(self.reg(reg), parts, None if padded else shape):
+            raise Refused("a tensor is not seen to be inside of its register")
+        if not all(map(affine, parts)):
+            raise Refused("a tensor that is no view of a register")
         return Value(shape, reg, parts, bool(padded), None)
 
     # Buffers
@@ -233,7 +269,8 @@ class Layout:
 
     def _scan(self, slots: Any, sizes: list[tuple[str, Node]], static: Any) -> None:
         """By one pass over the steps: buffers fit, and what is read was not overwritten."""
-        count = self.first + len(self.steps)
+        self.count, self.read = self.first + len(self.steps), set[int]()
+        count = self.count
         if len(slots) != count or any(type(s) is not int or not 0 <= s < len(sizes) for s in slots):
             raise Refused("a register has no buffer")
         fixed = {self.reg(r) for r in static}
@@ -252,6 +289,7 @@ class Layout:
                 holder[slot] = reg
                 continue
             reads, over = self.reads(reg), False
+            self.read.update(reads)
             for r in reads:
                 if r >= reg or holder.get(slots[r]) != root[r]:
                     raise Refused(f"step {reg} reads a register that is not there, or whose buffer holds another")

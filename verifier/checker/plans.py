@@ -14,7 +14,7 @@ from typing import Any
 
 from . import normal as forms
 from . import terms as t
-from .buffers import Layout, Template, Value, entries, labels, template
+from .buffers import Layout, Template, Value, entries, labels, ranged, template
 from .calculus import domain
 from .graphs import Graph, Step
 from .normal import Normal
@@ -25,13 +25,15 @@ from .terms import FALSE, ONE, TRUE, ZERO, Node, Refused, product
 MAPS: dict[str, Callable[..., Node]] = {
     "add": t.add,
     "sub": lambda a, b: t.add(a, t.neg(b)),
-    "mul": t.mul,
-    "div": lambda a, b: t.mul(a, power(b, -1)),
+    "mul": lambda a, b: product_of(a, b),
+    "div": lambda a, b: product_of(a, power(b, -1)),
     "neg": t.neg,
 }
+INSIDE = "inside"  # entry `inside p e`: p, where 0 <= p < e
 CASES = 4  # distinctions inside each other
 LOGIC: dict[str, Callable[..., Node]] = {"and": t.both, "or": t.either, "not": t.negate}
 Index = tuple[Node, ...]
+Inside = Callable[[Node, Node, Mapping[str, Node]], bool]
 
 
 class Differs(Refused):
@@ -61,25 +63,38 @@ def inside(p: Node, extent: Node) -> Node:
 
 
 def gathered(p: Node) -> bool:
-    """Whether a position is not affine in indices."""
-    return any(a.tag != "sym" for _, m in p.args for a in m) or any(
-        sum(a.args[0][0] in "$~" for a in m) > 1 for _, m in p.args
-    )
+    """Whether a position is known when it runs only: it reads integers."""
+    return any(n.tag == "entry" for n in t.walk(p))
 
 
-def held(p: Node, extent: Node) -> Node:
-    """A position held inside of an axis: max(min(p, extent - 1), 0)."""
-    for tag, limit in (("imin", t.minus(extent, t.const(1))), ("imax", t.const(0))):
-        p = t.rebuild(t.make(tag, p, limit), lambda part: part)
-    return p
+def sure(node: Node) -> bool:
+    """Whether a term has a value whatever it reads."""
+    return not any(lacking(n) for n in t.walk(node))
+
+
+def lacking(node: Node) -> bool:
+    """Whether a node may have no value where its parts have one. So has INSIDE outside of an axis."""
+    tag, args = node.tag, node.args
+    if tag == "call":
+        return domain(args[0], args[1:]) is not TRUE
+    optimum, inverse = tag == "reduce" and args[0] in ("max", "min"), tag == "pow" and args[1] < 0
+    if inverse and args[0].tag == "num" and args[0] is not ZERO:
+        return False
+    return tag in ("div", "mod") or optimum or inverse or (tag == "entry" and args[0] == INSIDE)
+
+
+def product_of(*args: Node) -> Node:
+    """The product, of which 0 makes nothing where a factor may have no value: 0 * (1 / 0) is no 0 when it runs."""
+    return t.mul(*args) if ZERO not in args or all(map(sure, args)) else t.make("mul", *args)
 
 
 class Meaning:
     """What registers of a plan hold, down to those that are left uninterpreted."""
 
-    def __init__(self, layout: Layout, cuts: frozenset[int], shape: Sequence[Node]) -> None:
-        self.layout, self.cuts, self.made = layout, cuts, 0
+    def __init__(self, layout: Layout, cuts: frozenset[int], shape: Sequence[Node], inside: Inside) -> None:
+        self.layout, self.cuts, self.inside, self.made = layout, cuts, inside, 0
         self.ranges: dict[Node, Node] = dict(zip(labels(len(shape)), shape, strict=True))
+        self.below = ranged(shape)
 
     def is_cut(self, reg: int) -> bool:
         """Whether a register is left uninterpreted."""
@@ -93,29 +108,43 @@ class Meaning:
     def fresh(self, extent: Node) -> str:
         """A name for an index below an extent, which nothing else has: no dim is called so."""
         self.made += 1
-        self.ranges[t.sym(f"~{self.made}")] = extent
-        return f"~{self.made}"
+        name = f"~{self.made}"
+        self.ranges[t.sym(name)] = self.below[name] = extent
+        return name
 
-    def position(self, index: Sequence[Node], axes: Sequence[Node]) -> Node:
-        """Where an entry stands. Gathered positions are held inside of their axes, as the executor does it.
+    def within(self, p: Node, extent: Node) -> bool:
+        """Whether an index is seen to be inside of an axis."""
+        return self.ranges.get(p) is extent or self.inside(
+            p, extent, {n: self.below[n] for n in sorted(p.free & self.below.keys())}
+        )
 
-        An operator's own reads are inside (SHAPE), so that this changes nothing of them.
+    def position(self, index: Sequence[Node], axes: Sequence[Node], kind: str = "real", padded: bool = False) -> Node:
+        """Where an entry stands; `padded` where it is asked for inside only.
+
+        A view of an array, and a position that is known beforehand, raises where it leaves it. What is gathered, and
+        an integer inside an index, is something else then: a partial read, only where the operator reads so, too,
+        whose reads are inside by SHAPE.
         """
-        if any(map(gathered, index)):
-            index = [p if self.ranges.get(p) is e else held(p, e) for p, e in zip(index, axes, strict=True)]
+        if not padded and (kind == "int" or any(map(gathered, index))):
+            index = [
+                p if self.within(p, e) else t.atom(t.make("entry", INSIDE, p, e))
+                for p, e in zip(index, axes, strict=True)
+            ]
         return flat(index, axes)
 
     def value(self, value: Value, index: Index) -> Node:
         """A tensor's entry."""
         if value.reg is None:
             return value.term or ZERO
+        if len(index) != len(value.shape):
+            raise Refused("a tensor is read at too many or too few indices")
         names = {f"${k}": p for k, p in enumerate(index)}
         found = tuple(self.poly(p, names) for p in value.at)
         return self.read(value.reg, found, value.padded, dict(zip(index, value.shape, strict=True)))
 
     def read(self, reg: int, index: Index, padded: bool, ranges: Mapping[Node, Node]) -> Node:
         """A register's entry; 0 outside of it where `padded`."""
-        entry, axes = self.register(reg, index), self.layout.axes(reg)
+        entry, axes = self.register(reg, index, padded), self.layout.axes(reg)
         if not padded:
             return entry
         bounds = [inside(p, e) for p, e in zip(index, axes, strict=True) if ranges.get(p) is not e]
@@ -131,34 +160,37 @@ class Meaning:
     def _entered(self, node: Node) -> Node:
         if node.tag == "entry":
             tensor, *index = node.args
-            if self.layout.kind(int(tensor[1:])) != "int":
+            reg, found = int(tensor[1:]), tuple(map(self._entered, index))
+            if self.layout.kind(reg) != "int":
                 raise Refused("an index that is no integer")
-            return self.register(int(tensor[1:]), tuple(map(self._entered, index)))
+            if not self.is_given(reg) and not all(map(self.within, found, self.layout.axes(reg))):
+                raise Refused("an integer that is computed on the way is read at any place")  # outside it is 0
+            return self.register(reg, found)
         return t.rebuild(node, self._entered)
 
-    def register(self, reg: int, index: Index) -> Node:
-        """A register's entry: a term, a condition or a polynomial."""
+    def register(self, reg: int, index: Index, padded: bool = False) -> Node:
+        """A register's entry: a term, a condition or a polynomial; `padded` where it is asked for inside only."""
         axes, kind = self.layout.axes(reg), self.layout.kind(reg)
         if len(index) != len(axes):
             raise Refused("a register is read at too many or too few indices")
         step = self.layout.step(reg)
         if step is None or self.is_cut(reg):
-            return self.opaque(f"r{reg}", kind, self.position(index, axes))
+            return self.opaque(f"r{reg}", kind, self.position(index, axes, kind, padded))
         form, regs = step
         if form.op == "reshape" and self.is_cut(regs[0]):
-            return self.opaque(f"r{regs[0]}", kind, self.position(index, axes))
+            return self.opaque(f"r{regs[0]}", kind, self.position(index, axes, kind, padded))
         if form.op == "reshape":
-            return self.register(regs[0], self.regrouped(index, axes, self.layout.axes(regs[0])))
+            return self.register(regs[0], self.regrouped(index, axes, self.layout.axes(regs[0])), padded)
         bound = {f"${k}": self.fresh(form.extents[k]) for k in range(form.rank, len(form.extents))}
         names = {f"${k}": p for k, p in enumerate(index)} | {k: t.sym(v) for k, v in bound.items()}
         ranges = {p: form.extents[int(k[1:])] for k, p in names.items()}
         args, left = [], iter(regs)
-        for what, padded, parts in form.operands:
+        for what, outside, parts in form.operands:
             if what == "use":
                 source, found = next(left), tuple(self.poly(p, names) for p in parts)
-                if form.op == "read_at" and not self.is_given(source):
-                    raise Refused("what is computed on the way is read at any place")
-                args.append(self.read(source, found, padded, ranges))
+                if source in self.layout.loose.get(reg, ()) and not self.is_given(source):
+                    raise Refused("what is computed on the way is read where it may not be")
+                args.append(self.read(source, found, bool(outside), ranges))
             else:
                 args.append(parts[0])
         p = t.const(0) if form.poly is None else self.poly(form.poly, names)
@@ -215,7 +247,7 @@ class Meaning:
         if op == "fold":
             return nested(name, bound, args[1] if len(args) > 1 else TRUE, args[0])
         if op == "contract":
-            return nested("sum", bound, TRUE, t.mul(*args))
+            return nested("sum", bound, TRUE, product_of(*args))
         if op == "add_at":
             return nested("sum", bound, t.eq(t.minus(p, names[f"${form.axis}"])), args[0])
         if op == "order":
@@ -287,6 +319,8 @@ class Formula:
             return self.tensor(node.tag, node.args[0], [self.node(p, env) for p in node.args[1:]])
         if node.tag == "reduce":
             return self.reduced(node.args, env)
+        if node.tag == "mul":
+            return product_of(*(self.node(inner, env) for inner in node.args))
         return t.rebuild(node, lambda inner: self.node(inner, env))
 
     def reduced(self, args: Sequence[Any], env: Mapping[str, Node]) -> Node:
@@ -316,7 +350,7 @@ class Formula:
         if value is None or (cut and self.is_whole(value)):
             own = f"no {name}" if value is None else f"r{value.reg}"
             kind = {"read": "real", "bool": "bool", "entry": "int"}[tag]
-            return self.meaning.opaque(own, kind, self.meaning.position(index, extents))
+            return self.meaning.opaque(own, kind, self.meaning.position(index, extents, kind))
         wide: list[Node] = []
         for p, (_, pack, _) in zip(index, axes, strict=True):
             if pack is None or len(self.step.sizes[pack]) == 1:
@@ -345,16 +379,21 @@ def canonical(node: Node, depth: int = 0, done: dict[tuple[Node, int], Node] | N
         return done[node, depth]
     if node.tag == "reduce":
         kind, var, extent, guard, body = node.args
+        if any(n.tag == "mul" and ZERO in n.args for n in t.walk(body)):
+            raise Refused("a sum of nothing times what may have no value")
         away = {var: t.sym(f"@{depth}")}
         parts = (canonical(t.substitute(n, away), depth + 1, done) for n in (guard, body))
         found = t.reduce(kind, f"@{depth}", canonical(extent, depth, done), *parts)
     else:
-        found = t.rebuild(node, lambda inner: canonical(inner, depth, done))
+        if node.tag == "mul":
+            found = product_of(*(canonical(n, depth, done) for n in node.args))
+        else:
+            found = t.rebuild(node, lambda inner: canonical(inner, depth, done))
         if found.tag in ("add", "mul"):
             numbers = [n.args[0] for n in found.args if n.tag == "num"]
             rest = sorted((n for n in found.args if n.tag != "num"), key=lambda n: n.key)
             whole = sum(numbers) if found.tag == "add" else prod(numbers)
-            found = (t.add if found.tag == "add" else t.mul)(t.num(whole), *rest)
+            found = (t.add if found.tag == "add" else product_of)(t.num(whole), *rest)
         elif found.tag in ("and", "or"):
             found = t.make(found.tag, *sorted(found.args, key=lambda n: n.key))
     done[node, depth] = found
@@ -379,6 +418,8 @@ def supposed(node: Node, yes: Node, no: Node) -> Node:
     """The node where a condition holds and its negation does not."""
     if node.tag == "poly":
         return node
+    if node.tag == "mul":
+        return product_of(*(supposed(inner, yes, no) for inner in node.args))
     return TRUE if node is yes else FALSE if node is no else t.rebuild(node, lambda inner: supposed(inner, yes, no))
 
 
@@ -389,8 +430,7 @@ Path = frozenset[Node]
 def needs(node: Node, normal: Normal, path: Path = frozenset(), bound: Bound = ()) -> Iterator[tuple[Node, Path]]:
     """What must be defined, and under which conditions: a binder asks nothing of its inside where it is empty."""
     tag, args = node.tag, node.args
-    partial = tag in ("div", "mod") or (tag == "pow" and args[1] < 0) or (tag == "reduce" and args[0] in ("max", "min"))
-    if partial or (tag == "call" and domain(args[0], args[1:]) is not TRUE):
+    if lacking(node):
         free = node.free.union(*(c.free for c in path))
         need = t.make("pow", args[0], -1) if tag == "pow" else node  # what must not be 0, whatever the exponent
         need = canonical(need, 1 + max((int(n[1:]) for n in need.free if n[0] == "@"), default=-1))
@@ -417,6 +457,9 @@ class Setting:
 
     def __init__(self, graph: Graph, ops: Callable[[str], Op]) -> None:
         self.graph, self.fixed, self.seen = graph, graph.fixed(), set[Any]()
+        self.held: dict[Any, bool] = {}
+        self.lower = {n: low for n, (low, value) in graph.dims.items() if value is None}
+        self.assumed = [p.args[0] for p in graph.assumed if p.tag == "ge"]
         self.ops = {op: ops(op) for op in {step.op for step in graph.steps[graph.leaves :]} - graph.loops.keys()}
         self.shapes = [self.shape(step.type.shape) for step in graph.steps]
         self.steps: list[Step] = []
@@ -428,6 +471,16 @@ class Setting:
             sizes = {n: self.shape(e) for n, e in step.sizes.items()}
             env = {n: t.substitute(p, self.fixed) for n, p in step.env.items()}
             self.steps.append(step._replace(sizes=sizes, env=env))
+
+    def inside(self, p: Node, axis: Node, ranges: Mapping[str, Node]) -> bool:
+        """Whether a position is seen to be inside of an axis, its indices being below their extents."""
+        if gathered(p):
+            return False
+        key = (p, axis, *ranges.items())
+        if key not in self.held:
+            work = Normal(self.lower, ranges, self.assumed)
+            self.held[key] = work.surely(p) and work.surely(t.minus(t.minus(axis, p), t.const(1)))
+        return self.held[key]
 
     def shape(self, extents: Sequence[Node]) -> tuple[Node, ...]:
         """Extents with the fixed dims put in."""
@@ -453,9 +506,12 @@ class Check:
         graph = setting.graph
         self.setting, self.graph, self.mode, self.seen = setting, graph, mode, setting.seen
         self.shapes, self.steps = setting.shapes, setting.steps
-        self.layout = Layout(data, forms, graph.poly, graph.part, setting.inputs(mode))
+        self.layout = Layout(data, forms, graph.poly, graph.part, setting.inputs(mode), setting.inside)
         self.names = {n: k for k, (n, _, _) in enumerate(self.layout.inputs)}
         self.outputs = [self._output(v) for v in data["outputs"]]
+        unread = set(range(self.layout.first, self.layout.count)) - self.layout.read - {v.reg for v in self.outputs}
+        if unread:
+            raise Refused(f"nothing reads what step {min(unread)} makes")
         self.produces = [(what, t.integer(id_)) for what, id_ in data["produces"]]
 
     def given(self, name: str) -> Value:
@@ -509,7 +565,7 @@ class Check:
         )
         if self.known((self.setting.like[id_], key, hint, self.pattern((found, *values.values()), cuts))):
             return
-        meaning = Meaning(self.layout, cuts, found.shape)
+        meaning = Meaning(self.layout, cuts, found.shape, self.setting.inside)
         got = meaning.value(found, labels(len(found.shape)))
         wanted = Formula(meaning, self.setting.ops[step.op], step, values, hint % 2 == 1).at(key, found.shape)
         self.same(got, wanted, found.shape, f"{step.op} {key}".rstrip(), f"node {id_}", hint)
@@ -552,7 +608,7 @@ class Check:
         """Two tensors of one shape are equal, whatever the second one's register holds."""
         if found != value:
             here, cuts = labels(len(found.shape)), frozenset(() if value.reg is None else (value.reg,))
-            meaning = Meaning(self.layout, cuts, found.shape)
+            meaning = Meaning(self.layout, cuts, found.shape, self.setting.inside)
             self.same(meaning.value(found, here), meaning.value(value, here), found.shape, "", what)
 
     def known(self, pattern: Any) -> bool:
@@ -693,7 +749,7 @@ class Check:
         cuts = frozenset(v.reg for v in (before, more) if v.reg is not None)
         if self.known(self.pattern((total, before, more), cuts)):
             return
-        meaning = Meaning(self.layout, cuts, total.shape)
+        meaning = Meaning(self.layout, cuts, total.shape, self.setting.inside)
         here = labels(len(total.shape))
         sides = [meaning.value(v, here) for v in (before, more)]
         self.same(meaning.value(total, here), t.add(*sides), total.shape, "", f"the gradient of node {id_}")
