@@ -158,7 +158,7 @@ def _read_bound(data: Sequence[Any], reader: Reader, span: Span) -> Bound:
 
 def _entrywise(ensure: Entrywise, table: Table) -> list[Any]:
     return [
-        [[n, table.poly(e)] for n, e in ensure.indices],
+        [[table.name(n), table.poly(e)] for n, e in ensure.indices],
         table.cond(ensure.where),
         table.term(ensure.left),
         ensure.rel,
@@ -175,7 +175,7 @@ def _entrywise(ensure: Entrywise, table: Table) -> list[Any]:
 def _read_entrywise(data: Sequence[Any], reader: Reader, span: Span) -> Entrywise:
     indices, where, left, rel, right, values, gradients, text = data
     return Entrywise(
-        tuple((n, reader.poly(e)) for n, e in indices),
+        tuple((reader.name(n), reader.poly(e)) for n, e in indices),
         reader.cond(where),
         reader.term(left),
         rel,

@@ -26,6 +26,7 @@ FORMS = {  # operation, name: kinds of the operands, kind of the result
     ("add_at", "sum"): (REAL, "real"),
 }
 EXPONENTS = {str(k) for k in range(-999, 1000) if k not in (0, 1)}  # which are no products
+LABELS = [f"${k}" for k in range(64)]
 IN_PLACE = ("map", "call", "select", "pow")
 
 
@@ -53,14 +54,16 @@ class Template(NamedTuple):
     loop: str | None
 
 
-def operand(data: Any, part: Callable[[Any, str, int], Node], labels: int) -> tuple[str, Any, tuple[Node, ...]]:
+def operand(
+    data: Any, part: Callable[[Any, str, Sequence[str]], Node], labels: int
+) -> tuple[str, Any, tuple[Node, ...]]:
     """An operand without its register."""
     what, *rest = data
     if what == "use" and rest[0] in (0, 1):
-        return what, rest[0], tuple(part(p, "p", labels) for p in rest[1:])
+        return what, rest[0], tuple(part(p, "p", LABELS[:labels]) for p in rest[1:])
     if what not in ("term", "cond") or len(rest) != 1:
         raise Refused("an operand of no known form")
-    found = part(rest[0], what[0], 0)
+    found = part(rest[0], what[0], ())
     if any(n.tag in ("read", "bool", "entry") for n in t.walk(found)):
         raise Refused("a constant that reads a tensor")
     if plain(found) is not found:
@@ -79,7 +82,7 @@ def affine(p: Node) -> bool:
     return not reads(p) and all(len(found) < 2 and all(a.tag == "sym" for a in found) for found in inside)
 
 
-def template(row: Any, poly: Callable[[Any], Node], part: Callable[[Any, str, int], Node]) -> Template:
+def template(row: Any, poly: Callable[[Any], Node], part: Callable[[Any, str, Sequence[str]], Node]) -> Template:
     """A step's form, as compiler/kernels.py says which there are; but for what depends on registers."""
     op, name, kind, extents, rank, operands, index, axis, loop = row
     count = len(extents)
@@ -90,7 +93,7 @@ def template(row: Any, poly: Callable[[Any], Node], part: Callable[[Any, str, in
         tuple(map(poly, extents)),
         t.integer(rank),
         tuple(operand(o, part, count) for o in operands),
-        None if index is None else part(index, "p", count),
+        None if index is None else part(index, "p", LABELS[:count]),
         None if axis is None else t.integer(axis),
         loop,
     )
@@ -145,7 +148,7 @@ class Layout:
         data: Any,
         forms: Sequence[Template],
         poly: Callable[[Any], Node],
-        part: Callable[[Any, str, int], Node],
+        part: Callable[[Any, str, Sequence[str]], Node],
         wanted: Sequence[tuple[str, str, tuple[Node, ...]]],
         inside: Callable[[Node, Node, Mapping[str, Node]], bool],
     ) -> None:

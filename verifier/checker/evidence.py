@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import loops, plans, ranges, rules
+from . import composed, loops, plans, ranges, rules
 from .forms import GRAPH, OP, demand
 from .graphs import Graph
 from .kinks import PROOFS
@@ -72,6 +72,16 @@ def graph_ranges(checked: Checked, claim: Data, position: int, about: Data, evid
     hints.close()
 
 
+def promise(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
+    """POST of a graph."""
+    if claim["code"] != "POST":
+        raise Refused("it shows what a graph ensures only")
+    given = exactly(evidence, ("by", "cuts", "steps"), "the evidence")
+    hints, number = Hints(given["steps"]), int(claim["text"].split()[1])
+    composed.ensured(checked.graph(about), checked.op, number, given["cuts"], hints)
+    hints.close()
+
+
 def structure(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
     """WF: reading the graph or the loop is the proof."""
     if claim["code"] != "WF":
@@ -121,6 +131,7 @@ def identity(checked: Checked, claim: Data, position: int, about: Data, evidence
 METHODS: dict[tuple[str, str], Callable[[Checked, Data, int, Data, Data], None]] = {
     ("op", "sides"): side_conditions,
     ("graph", "ranges"): graph_ranges,
+    ("graph", "promise"): promise,
     ("graph", "structure"): structure,
     ("graph", "shape"): shape,
     ("graph", "table"): table,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -30,7 +30,6 @@ from .terms import (
     walk,
 )
 
-LABELS = [f"${k}" for k in range(64)]
 KINDS = {"f32": "real", "f64": "real", "i32": "int", "i64": "int", "bool": "bool"}
 
 
@@ -139,12 +138,12 @@ class Graph:
             self._sizes.add(place)
         return self._nodes[place]
 
-    def part(self, place: Any, sort: str, labels: int) -> Node:
-        """What a plan's step holds at a place of the table: over dims and the first labels."""
+    def part(self, place: Any, sort: str, own: Collection[str]) -> Node:
+        """What a plan's step or a promise holds at a place of the table: over dims and names of its own."""
         if type(place) is not int or not 0 <= place < len(self._nodes) or SORTS[self._nodes[place].tag] != sort:
-            raise Refused("a step refers to what is not there, or not of its sort")
-        if any(n not in self._names and n not in LABELS[:labels] for n in self._nodes[place].free):
-            raise Refused("a step speaks of what is no dim and no label of its own")
+            raise Refused("a step or promise refers to what is not there, or not of its sort")
+        if any(n not in self._names and n not in own for n in self._nodes[place].free):
+            raise Refused("a step or promise speaks of what is no dim and no name of its own")
         return self._nodes[place]
 
     def fixed(self) -> dict[str, Node]:

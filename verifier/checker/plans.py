@@ -16,7 +16,7 @@ from . import normal as forms
 from . import terms as t
 from .buffers import Layout, Template, Value, entries, labels, ranged, template
 from .calculus import domain
-from .graphs import Graph, Step
+from .graphs import Axes, Graph, Step
 from .normal import Normal
 from .operators import Op
 from .reading import exactly
@@ -152,6 +152,10 @@ class Meaning:
         if kind == "int":
             raise Refused("an integer register is padded")
         return t.both(*bounds, entry) if kind == "bool" else t.select(t.both(*bounds), entry, ZERO)
+
+    def apart(self, position: Node, extents: Sequence[Node]) -> Index | None:
+        """The indices of a position in a pack that is no index of it; only where there are no axes here."""
+        return None if extents else ()
 
     def poly(self, p: Node, names: Mapping[str, Node]) -> Node:
         """An integer expression with labels replaced, and entries of registers by what they hold."""
@@ -295,9 +299,12 @@ class Formula:
         body, table = rule.result.body, {f.target: (f.indices, f.body) for f in rule.lets}
         for _ in table:
             body = t.inline(body, table)
-        target = self.axes[key] if key not in ("", "y") else self.step.output
+        return self.entry(body, rule.result.indices, self.axes.get(key, self.step.output), shape)
+
+    def entry(self, body: Node, indices: Sequence[str], target: Axes, shape: Sequence[Node]) -> Node:
+        """A formula of the operator, at the labels of a tensor of this shape."""
         env, k = dict(self.step.env), 0
-        for index, (_, pack, _) in zip(rule.result.indices, target.axes, strict=True):
+        for index, (_, pack, _) in zip(indices, target.axes, strict=True):
             parts = self.step.sizes[pack] if pack is not None else (shape[k],)
             env[index] = self.widened(labels(k + len(parts))[k:], parts)
             k += len(parts)
@@ -357,12 +364,15 @@ class Formula:
                 wide.append(p)
             elif p in self.wide:
                 wide += self.wide[p]
-            elif self.step.sizes[pack]:
-                raise Differs(f"the axes of {pack} are not told apart where {name} is read", self.key)
-        found = self.meaning.value(value, tuple(wide))
-        if t.SORTS[found.tag] != {"read": "t", "bool": "c", "entry": "p"}[tag]:
+            else:
+                found = self.meaning.apart(p, self.step.sizes[pack])
+                if found is None:
+                    raise Differs(f"the axes of {pack} are not told apart where {name} is read", self.key)
+                wide += found
+        entry = self.meaning.value(value, tuple(wide))
+        if t.SORTS[entry.tag] != {"read": "t", "bool": "c", "entry": "p"}[tag]:
             raise Refused(f"{name} is read as what it is not")
-        return found
+        return entry
 
     def is_whole(self, value: Value) -> bool:
         """Whether a tensor is a register, entry by entry in row-major order."""

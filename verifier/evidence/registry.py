@@ -10,12 +10,14 @@ from gradproof.verifier.evidence.identities import identity_evidence
 from gradproof.verifier.evidence.loops import loop_evidence
 from gradproof.verifier.evidence.methods import Evidence, Method, Subject
 from gradproof.verifier.evidence.plans import plan_evidence
+from gradproof.verifier.evidence.promises import promise_evidence
 from gradproof.verifier.evidence.sides import range_evidence, side_evidence
 from gradproof.verifier.evidence.tables import table_evidence
 
 METHODS: tuple[Method, ...] = (
     side_evidence,
     range_evidence,
+    promise_evidence,
     structure_evidence,
     table_evidence,
     shape_evidence,
