@@ -56,8 +56,8 @@ class Composed(Meaning):
 
     def __init__(self, graph: Graph, op: Callable[[str], Op], cuts: frozenset[int], source: int) -> None:
         self.values, self.graph, self.op, self.source = Values(graph), graph, op, source
-        self.cuts, self.made, self.ranges = cuts, 0, {}
-        self.layout = self.values  # type: ignore[assignment]  # all that is asked of it
+        # What is asked of a plan's registers here: their axes and kinds. Reads are inside by SHAPE.
+        super().__init__(self.values, cuts, (), lambda p, extent, below: True)  # type: ignore[arg-type]
         self.bodies = dict[int, Node]()
         self.varies = [id_ == source for id_ in range(graph.leaves)]
         for id_, step in enumerate(graph.steps[graph.leaves :], graph.leaves):
@@ -73,7 +73,7 @@ class Composed(Meaning):
             return True
         return step.type.kind == "int" or bool(self.op(step.op).externs)
 
-    def position(self, index: Sequence[Node], axes: Sequence[Node]) -> Node:
+    def position(self, index: Sequence[Node], axes: Sequence[Node], kind: str = "real", padded: bool = False) -> Node:
         """Where an entry stands: what operators read is inside (SHAPE)."""
         return flat(index, axes)
 
@@ -89,7 +89,7 @@ class Composed(Meaning):
             found.append(t.built("mod", digit, extent) if k else digit)
         return tuple(found)
 
-    def register(self, reg: int, index: Index) -> Node:
+    def register(self, reg: int, index: Index, padded: bool = False) -> Node:
         """An entry of a value or a tangent."""
         axes = self.values.axes(reg)
         if len(index) != len(axes):
