@@ -88,9 +88,9 @@ def real(expr: Expr, scope: Scope) -> Term:
             raise Diagnostic(
                 "E-FORMULA", "`@` belongs in graphs", expr.span, "write the sum: `sum(l) a[i, l] * b[l, j]`"
             )
-        case Apply("select", args, ()):
+        case Apply("select" | "where" as name, args, ()):
             if len(args) != 3:
-                raise Diagnostic("E-ARITY", f"select takes 3 arguments, not {len(args)}", expr.span, _SELECT)
+                raise Diagnostic("E-ARITY", f"{name} takes 3 arguments, not {len(args)}", expr.span, _SELECT)
             return select(condition(args[0], scope), real(args[1], scope), real(args[2], scope))
         case Apply():
             return _call(expr, scope)

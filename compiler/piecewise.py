@@ -143,6 +143,7 @@ PIECEWISE = (
         exact=max,
         unfold=lambda a, b: select(RealCmp("<", a, b), b, a),
         pieces=(lambda a, b: a, lambda a, b: b),
+        symmetric=True,
         doc="the larger; a tie splits its derivative evenly",
     ),
     Function(
@@ -155,6 +156,7 @@ PIECEWISE = (
         exact=min,
         unfold=lambda a, b: select(RealCmp("<", a, b), a, b),
         pieces=(lambda a, b: a, lambda a, b: b),
+        symmetric=True,
         doc="the smaller; a tie splits its derivative evenly",
     ),
 )

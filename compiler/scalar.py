@@ -29,6 +29,7 @@ class Function:
     `odd` and `even` say that f(-t) is -f(t) or f(t), for a function that the kernel does not unfold. `values` bounds
     the value: lowest, highest, and whether each of them is never attained. `signed`: f(t) has the sign of t, and is 0
     only at 0. `integers` are the positions of arguments that are integer expressions, through which nothing varies.
+    `symmetric`: the value does not depend on the order of the arguments.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Function:
     values: Ends = (None, None, True, True)
     signed: bool = False
     integers: tuple[int, ...] = ()
+    symmetric: bool = False
 
 
 def everywhere(*_: Term) -> Cond:

@@ -90,21 +90,26 @@ class Shared(Search):
 
     def expected_vjp(self, point: Point, param: Param, kind: str) -> list[Entries]:
         """As it is of the operator itself."""
-        return self._kept(("vjp", id(point), param.name, kind), lambda s: s.expected_vjp(point, param, kind))
+        return self._kept(("vjp", _told(point), param.name, kind), lambda s: s.expected_vjp(point, param, kind))
 
     def value(self, point: Point, index: tuple[int, ...], kind: str) -> Any:
         """As it is of the operator itself."""
-        return self._kept(("value", id(point), index, kind), lambda s: s.value(point, index, kind))
+        return self._kept(("value", _told(point), index, kind), lambda s: s.value(point, index, kind))
 
     def outcomes(self, point: Point, term: Term, entry: tuple[int, ...], kind: str, tangents: Tangents) -> list[Any]:
         """As they are of the operator itself."""
         along = tuple((n, *t.values()) for n, t in tangents.items())
-        key = ("outcomes", id(point), term, entry, kind, along)
+        key = ("outcomes", _told(point), term, entry, kind, along)
         return self._kept(key, lambda s: s.outcomes(point, term, entry, kind, tangents))
 
     def _kept(self, key: object, compute: Callable[[Search], Any]) -> Any:
         plain = Search(self.bench.op, self.rules, 0.0)
         return self.bench.kept(key, lambda: compute(plain))
+
+
+def _told(point: Point) -> object:
+    """What a point says: its sizes and its entries."""
+    return (*point.sizes.ints.values(), *((name, *entries.values()) for name, entries in point.tensors.items()))
 
 
 # The claims of the changed rule --------------------------------------------------------------------------------------

@@ -182,6 +182,12 @@ def _order(item: tuple[Monomial, Number]) -> Any:
     return (len(factors), factors, len(monomial.binders), str(monomial.binders), sorted(map(str, monomial.guards)))
 
 
+def rough(form: Form) -> tuple[int, list[str]]:
+    """A key that does not depend on the names of indices: by it equal forms are equal, and others may be too."""
+    names = (a.parts[0] if isinstance(a.parts[0], str) else a.kind for m in form for a, _ in m.factors)
+    return len(form), sorted(names)
+
+
 def contains(one: Atom, wanted: Atom) -> bool:
     """Whether an atom is, or has inside, another one."""
 

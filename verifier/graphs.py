@@ -14,6 +14,8 @@ from gradproof.compiler.claims import Claim, Counterexample, Hypothesis, Verdict
 from gradproof.compiler.graph import Graph, Node
 from gradproof.compiler.laws import trusts
 from gradproof.compiler.obligations import own_claims
+from gradproof.compiler.rules import rules_of
+from gradproof.compiler.transpose import NotLinear
 from gradproof.verifier import post
 from gradproof.verifier.dense import prove_tape
 from gradproof.verifier.facts import facts_of
@@ -37,6 +39,11 @@ def verdicts_of_graph(graph: Graph, options: Options) -> list[Verdict]:
             shape if c.code == "SHAPE" else Verdict(c, "unknown", "", ALL_SIZES, 0.0, reason=reason) for c in claims
         ]
     found = {shape.claim.key: shape}
+    without = next(_without_rules(graph), None)
+    if without is not None:
+        rest = [c for c in claims if c.key not in found]
+        found |= {c.key: Verdict(c, "unknown", "", ALL_SIZES, 0.0, reason=without) for c in rest}
+        return [found[c.key] for c in claims]
     tape = [c for c in claims if c.code in ("WF", "EDGE", "FWD", "DENSE")]
     for verdict in prove_tape(graph, tape, timeout=options.timeout):
         found[verdict.claim.key] = verdict
@@ -74,6 +81,17 @@ def _trusted(graph: Graph) -> Iterator[Hypothesis]:
         yield from trusts(op)
     for loop in graph.loops.values():
         yield from _trusted(loop.body)
+
+
+def _without_rules(graph: Graph) -> Iterator[str]:
+    """Why an operator of the graph, or of a loop's body, has no rules: nothing can be claimed of its tape then."""
+    for op in graph.ops.values():
+        try:
+            rules_of(op)
+        except NotLinear as error:
+            yield f"`{op.name}` has no rules: {error}"
+    for loop in graph.loops.values():
+        yield from _without_rules(loop.body)
 
 
 def _timed(settle: Callable[[], Verdict]) -> Verdict:

@@ -24,7 +24,7 @@ def without_rules(op: OpDef) -> OpDef:
     return replace(op, jvp=None, vjps=tuple(replace(rule, body=ZERO) for rule in op.vjps))
 
 
-def nonlinear(op: OpDef) -> Counterexample | None:
+def nonlinear(op: OpDef, seconds: float) -> Counterexample | None:
     """A point where a written rule that is not linear in its (co)tangent is not the derivative.
 
     Such a rule has no transpose, so the operator has no rule set and no kernels: the written formula is evaluated.
@@ -34,7 +34,7 @@ def nonlinear(op: OpDef) -> Counterexample | None:
     bare = without_rules(op)
     if bare.lawful and law_check(bare)[0]:
         return None  # a law that fails is what SHAPE, JVP or VJP of an operator with linear rules would say
-    search = Search(bare, rules_of(bare), 2.0)
+    search = Search(bare, rules_of(bare), seconds)
     test = _written_by_laws if bare.lawful else _written
     for point in search.points():
         found = search.attempt(point, lambda p, kind: test(op, search, p, kind))

@@ -77,6 +77,7 @@ from gradproof.verifier.forms import (
     oriented,
     oriented_sign,
     plus,
+    rough,
     scaled,
     tensors_in,
 )
@@ -184,6 +185,10 @@ class Normalizer:
             case "sqrt":
                 return self.case_split(forms, lambda parts: self._root(parts[0]))
         unfold = FUNCTIONS[fn].unfold
+        if FUNCTIONS[fn].symmetric:
+            # max(d, 0) and max(0, d) must unfold alike; names that are bound in one of two equal terms don't count.
+            pairs = sorted(zip(forms, args, strict=True), key=lambda pair: rough(pair[0]), reverse=True)
+            args = tuple(arg for _, arg in pairs)
         simpler = None if unfold is None else unfold(*args)
         if simpler is not None:
             return self.form(simpler)

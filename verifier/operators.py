@@ -38,13 +38,16 @@ class Options:
 
 def verdicts_of_op(op: OpDef, options: Options, known: Mapping[str, Verdict] | None = None) -> list[Verdict]:
     """One verdict for each claim of the operator, in the order of claims_of_op; `known` ones by key are not sought."""
+    from gradproof.verifier.nonlinear import nonlinear
+
     known = known or {}
     forget()  # every claim makes its own forms and keeps none
     claims = claims_of_op(op)
     try:
         rules = rules_of(op)
     except NotLinear as error:
-        return [_without_rules(op, claim, position, error, options) for position, claim in enumerate(claims)]
+        found = nonlinear(op, options.search)
+        return [_without_rules(op, claim, position, error, found, options) for position, claim in enumerate(claims)]
     return [
         known.get(claim.key) or attempt(claim, partial(_settle, op, rules, claim, position, options))
         for position, claim in enumerate(claims)
@@ -144,14 +147,16 @@ def _domain(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
     return Proof(not failures, "interval + z3", (), "; ".join(failures))
 
 
-def _without_rules(op: OpDef, claim: Claim, position: int, error: NotLinear, options: Options) -> Verdict:
+def _without_rules(
+    op: OpDef, claim: Claim, position: int, error: NotLinear, found: Counterexample | None, options: Options
+) -> Verdict:
     """An operator whose written rules have no rule set still has a shape, a domain and what runs to prove."""
     from gradproof.verifier.nonlinear import without_rules
 
     bare = without_rules(op)
     match claim.code:
         case "JVP" | "VJP" | "KINK":
-            return _not_linear(op, claim, error)
+            return _not_linear(claim, error, found)
         case "SHAPE":  # what is written, linear or not, is what the claim is about
             return attempt(claim, partial(_settle, op, as_written(op), claim, position, options))
         case "DOM":
@@ -162,11 +167,8 @@ def _without_rules(op: OpDef, claim: Claim, position: int, error: NotLinear, opt
             return attempt(claim, partial(_settle, bare, rules_of(bare), claim, position, options))
 
 
-def _not_linear(op: OpDef, claim: Claim, error: NotLinear) -> Verdict:
+def _not_linear(claim: Claim, error: NotLinear, found: Counterexample | None) -> Verdict:
     """A written rule that is not linear in its (co)tangent is no derivative: g = 0 and g = 1 already tell."""
-    from gradproof.verifier.nonlinear import nonlinear
-
-    found = nonlinear(op)
     if found is not None:
         return Verdict(claim, "refuted", "replay", "the sizes shown", 0.0, counterexample=found)
     return Verdict(claim, "unknown", "", ALL_SIZES, 0.0, reason=f"a written rule is not linear: {error}")

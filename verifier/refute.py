@@ -12,7 +12,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from time import perf_counter
@@ -38,6 +38,12 @@ from gradproof.verifier.witness import Entries, Point, points_of, sizes_of
 Test: TypeAlias = Callable[[Point, str], Counterexample | None]
 Tangents: TypeAlias = dict[str, Entries]
 SEED, TURNS = 2, 3  # after so many points in a row without a rational value, only intervals are tried
+ROUNDS = ((6, 24), (24, 24), (6, 120), (96, 24), (24, 120), (384, 24))  # points of each size, and how many sizes
+LONELY = 6  # output entries that get a cotangent alone at a tie, at most
+
+
+class SeveralCotangents(Undecided):
+    """A tie where several output entries have a cotangent: what the sides allow can't be told from their sum."""
 
 
 @dataclass(slots=True)
@@ -54,9 +60,8 @@ class Search:
     def points(self) -> Iterator[Point]:
         """Points of small sizes, until the time is over; at least one of every size."""
         end = perf_counter() + self.seconds
-        choices = list(sizes_of(self.op))
-        for tries in (6, 24):
-            for sizes in choices:
+        for tries, limit in ROUNDS:
+            for sizes in sizes_of(self.op, limit):
                 for point in points_of(self.op, sizes, tries, self.seed + tries):
                     yield point
                     if perf_counter() > end:
@@ -119,7 +124,14 @@ class Search:
 
     def vjp_at(self, point: Point, param: Param, kind: str) -> Counterexample | None:
         """The vjp that runs against the transpose of the derivative."""
-        outcomes = self.expected_vjp(point, param, kind)
+        try:
+            outcomes = self.expected_vjp(point, param, kind)
+        except SeveralCotangents:
+            alone = (self.vjp_at(_lonely(point, entry), param, kind) for entry in list(_busy(point))[:LONELY])
+            found = next(filter(None, alone), None)
+            if found is None:
+                raise
+            return found
         try:
             got = self.run(point, "vjp", param.name, kind)
         except Undefined as error:
@@ -347,7 +359,7 @@ class Search:
         found = list(sides(column, kind, varying))
         if len(found) > 1 and len(busy) > 1:
             # Each output entry may take a subgradient of its own; their sum need not be one of the sum.
-            raise Undecided("a tie under several cotangents")
+            raise SeveralCotangents("a tie under several cotangents")
         return found
 
     def _still(self, point: Point) -> Tangents:
@@ -413,6 +425,14 @@ def lifted(op: OpDef) -> bool:
 def _alone(value: Any) -> Any:
     """The one entry of a tensor."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _lonely(point: Point, entry: tuple[int, ...]) -> Point:
+    """The point with a cotangent at one output entry alone."""
+    given = point.tensors[COTANGENT]
+    return replace(
+        point, tensors={**point.tensors, COTANGENT: {k: v if k == entry else Fraction(0) for k, v in given.items()}}
+    )
 
 
 def _busy(point: Point) -> Entries:

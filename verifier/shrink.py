@@ -74,10 +74,10 @@ def _entries(op: OpDef, sizes: Sizes) -> int:
 
 def _of_fewer_entries(op: OpDef, point: Point, attempt: Attempt, end: float) -> tuple[Counterexample, Point] | None:
     """A point of smaller sizes: this one cut down, or a new one."""
-    limit = _entries(op, point.sizes), sum(point.sizes.ints.values())
-    choices = sorted(sizes_of(op), key=lambda s: (_entries(op, s), sum(s.ints.values())))
+    limit = _entries(op, point.sizes), point.sizes.weight
+    choices = sorted(sizes_of(op), key=lambda s: (_entries(op, s), s.weight))
     for sizes in choices:
-        if (_entries(op, sizes), sum(sizes.ints.values())) >= limit or perf_counter() > end:
+        if (_entries(op, sizes), sizes.weight) >= limit or perf_counter() > end:
             return None
         for candidate in itertools.chain([_cut(point, sizes)], points_of(op, sizes, 4, 0)):
             again = attempt(candidate) if in_domain(candidate) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import prod
@@ -18,7 +18,8 @@ from gradproof.compiler.rules import extents
 from gradproof.compiler.terms import And, BoolRead, Cond, Num, Read, RealCmp
 
 Entries: TypeAlias = dict[tuple[int, ...], Any]
-ATTRIBUTES = (1, 2, 0)
+ATTRIBUTES = (1, 2, 0, -1, 3, -2)
+REALS = tuple(map(Fraction, (1, 2, 0, "1/2", 0, -1, 3, "5/2")))  # attributes: many a rule fails at 0, or is right at 2
 LENGTHS = (2, 1, 3, 4)
 CHOICES = 20_000
 SPECIAL = tuple(map(Fraction, (0, 1, -1, 2)))
@@ -32,6 +33,11 @@ class Sizes:
 
     ints: Mapping[str, int]
     packs: Mapping[str, tuple[int, ...]]
+
+    @property
+    def weight(self) -> int:
+        """How far from nothing they are; a negative attribute is a little harder to read."""
+        return _weight(self.ints.values())
 
     def shape(self, axes: tuple[Poly, ...]) -> tuple[int, ...]:
         """The concrete extents."""
@@ -79,8 +85,8 @@ def sizes_of(op: OpDef, limit: int = 24) -> Iterator[Sizes]:
     """Small sizes that meet the requirements: the smallest, such that no size is 1 and few are equal, and any."""
     choices = _choices(len(op.int_attrs), len(op.sizes))
     attrs = len(op.int_attrs)
-    smallest = sorted(choices, key=lambda v: (sum(v), -len(set(v))))
-    varied = sorted(choices, key=lambda v: (v[attrs:].count(1), -len(set(v[attrs:])), sum(v)))
+    smallest = sorted(choices, key=lambda v: (_weight(v), -len(set(v))))
+    varied = sorted(choices, key=lambda v: (v[attrs:].count(1), -len(set(v[attrs:])), _weight(v)))
     anyhow = random.Random(0).sample(choices, len(choices))
     seen: set[tuple[int, ...]] = set()
     empty: list[Sizes] = []
@@ -99,6 +105,10 @@ def sizes_of(op: OpDef, limit: int = 24) -> Iterator[Sizes]:
             if found >= limit // 3:
                 break
     yield from empty[:2]
+
+
+def _weight(values: Iterable[int]) -> int:
+    return sum(abs(n) + (n < 0) for n in values)
 
 
 def smallest(op: OpDef) -> Iterator[Sizes]:
@@ -199,11 +209,7 @@ def _point(
     for attr in op.attrs:
         if attr.kind == "real":
             plain = attempt % 2 == 0
-            value = (
-                attr.default
-                if plain and attr.default is not None
-                else rng.choice((Fraction(1), Fraction(2), Fraction(1, 2), Fraction(0), Fraction(-1)))
-            )
+            value = attr.default if plain and attr.default is not None else rng.choice(REALS)
             tensors[attr.name], shapes[attr.name], kinds[attr.name] = {(): value}, (), "real"
             known = (*known, value, -value)
     longest = max(1, *sizes.ints.values()) if sizes.ints else 1
