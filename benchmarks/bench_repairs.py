@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from gradproof.compiler.library import prelude
 from gradproof.compiler.ops import OpDef
-from gradproof.verifier.operators import Options, verdicts_of_op
+from gradproof.verifier.operators import verdicts_of_op
+from gradproof.verifier.options import Options
 from gradproof.verifier.repair import repairs
 from mutate import mutants
 from test_repair import CASES, load_text, mended, wrong

@@ -74,7 +74,8 @@ def cold(path: Path) -> float:
 def prelude() -> None:
     """The proofs of every operator of the prelude, by rule."""
     from gradproof.compiler.library import prelude as library
-    from gradproof.verifier.discharge import Options, verify
+    from gradproof.verifier.discharge import verify
+    from gradproof.verifier.options import Options
 
     started = perf_counter()
     verdicts = [v for op in library().ops.values() for v in verify((op,), (), Options())]

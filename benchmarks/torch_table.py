@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aten.claims import Row, rows
-from gradproof.verifier.operators import Options
+from gradproof.verifier.options import Options
 
 ROOT = Path(__file__).parent.parent
 

@@ -157,8 +157,8 @@ def prove(
     """
     if order < 1:
         raise ValueError(f"order={order}: derivatives are of order 1 at least")
-    from gradproof.verifier.discharge import Options
     from gradproof.verifier.discharge import verify as discharge
+    from gradproof.verifier.options import Options
 
     ops, graphs = tuple(module.ops.values()), tuple(module.graphs.values())
     options = Options(timeout=timeout, solvers=tuple(solvers), repair=REPAIR if suggest else 0.0)

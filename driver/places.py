@@ -231,6 +231,7 @@ def _of_dim(item: tree.DimDecl, module: Module, whole: Span) -> Place:
 
 def _verdicts(ops: tuple[OpDef, ...], graphs: tuple[Graph, ...], timeout: float) -> list[Verdict]:
     from gradproof.pipeline import REPAIR
-    from gradproof.verifier.discharge import Options, verify
+    from gradproof.verifier.discharge import verify
+    from gradproof.verifier.options import Options
 
     return verify(ops, graphs, Options(timeout=timeout, repair=REPAIR))

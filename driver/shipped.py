@@ -20,7 +20,8 @@ def build_prelude(timeout: float, only: str = "") -> Iterator[tuple[Path, Built]
     from gradproof.grammar.parse import read_source
     from gradproof.verifier.checker.main import check
     from gradproof.verifier.evidence.certificate import Provable, Texts, certificate
-    from gradproof.verifier.operators import Options, verdicts_of_op
+    from gradproof.verifier.operators import verdicts_of_op
+    from gradproof.verifier.options import Options
     from gradproof.verifier.shipped import FOLDER, SUFFIX
 
     def prove(what: Provable) -> list[Verdict]:

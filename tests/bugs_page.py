@@ -15,7 +15,8 @@ from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.elaborate import load_path
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.rules import rules_of
-from gradproof.verifier.operators import Options, verdicts_of_op
+from gradproof.verifier.operators import verdicts_of_op
+from gradproof.verifier.options import Options
 from gradproof.verifier.refute import Search
 from gradproof.verifier.witness import Point, in_domain, points_of, sizes_of
 

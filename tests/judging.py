@@ -24,7 +24,8 @@ from gradproof.compiler.transpose import NotLinear
 from gradproof.verifier.declared import declared_at
 from gradproof.verifier.forms import forget
 from gradproof.verifier.law_points import LawSearch
-from gradproof.verifier.operators import Options, verdict_of_claim, verdicts_of_op
+from gradproof.verifier.operators import verdict_of_claim, verdicts_of_op
+from gradproof.verifier.options import Options
 from gradproof.verifier.refute import Search, Tangents, Test
 from gradproof.verifier.witness import Entries, Point, Sizes, points_of, sizes_of
 from mutate import Mutant

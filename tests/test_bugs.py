@@ -15,7 +15,8 @@ import pytest
 from gradproof.compiler.claims import Verdict
 from gradproof.compiler.elaborate import load_path
 from gradproof.grammar.source import Diagnostic
-from gradproof.verifier.operators import Options, verdicts_of_op
+from gradproof.verifier.operators import verdicts_of_op
+from gradproof.verifier.options import Options
 
 CASES = sorted((Path(__file__).parent / "cases" / "bugs").glob("*.gproof"))
 EXPECT = re.compile(r"^# expect: (.*)$", re.MULTILINE)

@@ -10,7 +10,7 @@ import pytest
 from gradproof.compiler.elaborate import load_path
 from gradproof.compiler.library import prelude
 from gradproof.verifier.graphs import verdicts_of_graph
-from gradproof.verifier.operators import Options
+from gradproof.verifier.options import Options
 
 CASES = Path(__file__).parent / "cases" / "domains" / "traps.gproof"
 KINDS = {name: kind for kind, name in re.findall(r"^# (trap|safe)\ngraph (\w+)", CASES.read_text(), re.MULTILINE)}

@@ -13,8 +13,9 @@ from gradproof.compiler.obligations import claims_of_op
 from gradproof.compiler.ops import OpDef
 from gradproof.gate import evidence
 from gradproof.gate.store import NAME, Store
-from gradproof.verifier.discharge import Options, verify
+from gradproof.verifier.discharge import verify
 from gradproof.verifier.operators import verdicts_of_op
+from gradproof.verifier.options import Options
 
 SOURCE = "fn cubed(x) {\n  y = x^3\n  vjp x = 3*g * x^2\n}\n"
 USES = 'use "lib.gproof"\n\ndim n >= 1\n\ngraph f(x: f64[n]) -> f64[n] {\n  return twice(x)\n}\n'

@@ -6,7 +6,7 @@ import pytest
 from gradproof.compiler.branches import branching
 from gradproof.compiler.elaborate import load_text
 from gradproof.verifier.discharge import verify
-from gradproof.verifier.operators import Options
+from gradproof.verifier.options import Options
 
 CASES = {
     "relu by hand": ("where(x > 0, x, 0)", "proved"),

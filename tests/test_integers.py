@@ -13,7 +13,8 @@ from gradproof.compiler.library import prelude
 from gradproof.compiler.lower import kernel_of
 from gradproof.compiler.rules import rules_of
 from gradproof.grammar.source import Diagnostic
-from gradproof.verifier.operators import Options, verdicts_of_op
+from gradproof.verifier.operators import verdicts_of_op
+from gradproof.verifier.options import Options
 from gradproof.verifier.plans import kernel_problem
 
 TEXT = """

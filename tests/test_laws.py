@@ -41,7 +41,8 @@ from gradproof.verifier.equality import equal
 from gradproof.verifier.law_points import law_check
 from gradproof.verifier.laws import laws_for
 from gradproof.verifier.normal import Normalizer
-from gradproof.verifier.operators import Options, verdicts_of_op
+from gradproof.verifier.operators import verdicts_of_op
+from gradproof.verifier.options import Options
 from gradproof.verifier.ranges import Context
 
 LAWFUL = sorted(name for name, op in prelude().ops.items() if op.lawful)

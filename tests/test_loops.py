@@ -24,7 +24,7 @@ from gradproof.runtime.program import Program
 from gradproof.verifier import discharge
 from gradproof.verifier.layouts import body_problem, layout_problem
 from gradproof.verifier.loops import verdicts_of_loop
-from gradproof.verifier.operators import Options
+from gradproof.verifier.options import Options
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 LENGTHS = (0, 1, 2, 7)

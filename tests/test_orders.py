@@ -20,7 +20,8 @@ from gradproof.compiler.obligations import op_digest
 from gradproof.compiler.rules import rules_of, tied
 from gradproof.runtime.program import Unsealed
 from gradproof.verifier.gradients import prove_gradient, rule_problem
-from gradproof.verifier.operators import Options, verdicts_of_op
+from gradproof.verifier.operators import verdicts_of_op
+from gradproof.verifier.options import Options
 from gradproof.verifier.symmetry import prove_symmetry, symmetry_verdict
 
 jax.config.update("jax_enable_x64", True)

@@ -14,7 +14,8 @@ from gradproof.compiler.library import prelude
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.rules import derived_jvp, extents, rules_of
 from gradproof.compiler.terms import ONE, ZERO, Read, RealCmp, Term, call, divide, select
-from gradproof.verifier.operators import Options, verdicts_of_op
+from gradproof.verifier.operators import verdicts_of_op
+from gradproof.verifier.options import Options
 from gradproof.verifier.refute import Search
 from gradproof.verifier.ties import sides
 from gradproof.verifier.witness import LARGEST, Point, points_of, sizes_of

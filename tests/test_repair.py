@@ -10,7 +10,8 @@ from gradproof.compiler.elaborate import load_path, load_text
 from gradproof.compiler.ops import OpDef
 from gradproof.grammar.source import Diagnostic
 from gradproof.verifier import repair as module
-from gradproof.verifier.operators import Options, verdicts_of_op
+from gradproof.verifier.operators import verdicts_of_op
+from gradproof.verifier.options import Options
 from gradproof.verifier.repair import Repair, repairs
 
 CASES = sorted((Path(__file__).parent / "cases" / "bugs").glob("*.gproof"))

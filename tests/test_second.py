@@ -18,7 +18,8 @@ from gradproof.compiler.elaborate import load_text
 from gradproof.compiler.terms import Cond, Read, RealCmp, call, in_range, int_ge, int_lt, mul, num, power, select, total
 from gradproof.verifier import second, smt
 from gradproof.verifier.asked import Asked, watching
-from gradproof.verifier.discharge import Options, verify
+from gradproof.verifier.discharge import verify
+from gradproof.verifier.options import Options
 from gradproof.verifier.second import Opinion, opinions
 from gradproof.verifier.smtlib import script
 

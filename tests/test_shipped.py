@@ -12,7 +12,8 @@ from gradproof.compiler.obligations import claims_of_op
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.terms import num
 from gradproof.verifier import shipped
-from gradproof.verifier.discharge import Options, verify
+from gradproof.verifier.discharge import verify
+from gradproof.verifier.options import Options
 from gradproof.verifier.shipped import FOLDER, replayed
 
 OPS = prelude().ops

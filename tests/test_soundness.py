@@ -13,7 +13,8 @@ from gradproof.compiler.loops import bodies, loops_of
 from gradproof.compiler.ops import OpDef
 from gradproof.verifier.graphs import verdicts_of_graph
 from gradproof.verifier.loops import verdicts_of_loop
-from gradproof.verifier.operators import Options, verdicts_of_op
+from gradproof.verifier.operators import verdicts_of_op
+from gradproof.verifier.options import Options
 
 CASES = Path(__file__).parent / "cases" / "soundness"
 PATIENT = Options(timeout=20.0, search=20.0)

@@ -19,7 +19,8 @@ from gradproof.grammar import parse as parser
 from gradproof.grammar.source import Diagnostic
 from gradproof.verifier.graphs import verdicts_of_graph
 from gradproof.verifier.loops import verdicts_of_loop
-from gradproof.verifier.operators import Options, verdicts_of_op
+from gradproof.verifier.operators import verdicts_of_op
+from gradproof.verifier.options import Options
 
 torch.set_num_threads(1)
 FILES = sorted((Path(parser.__file__).parent / "std").glob("*.gproof"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gradproof.verifier.operators import Options
+from gradproof.verifier.options import Options
 
 BENCHMARKS = str(Path(__file__).parent.parent / "benchmarks")
 if BENCHMARKS not in sys.path:

@@ -26,7 +26,8 @@ from gradproof.verifier.evidence.restore import restore
 from gradproof.verifier.gradients import blocked_verdict, gradient_verdict
 from gradproof.verifier.graphs import verdicts_of_graph
 from gradproof.verifier.loops import verdicts_of_loop
-from gradproof.verifier.operators import Options, verdicts_of_op
+from gradproof.verifier.operators import verdicts_of_op
+from gradproof.verifier.options import Options
 from gradproof.verifier.progress import attempt
 from gradproof.verifier.shipped import replayed
 from gradproof.verifier.symmetry import symmetry_verdict

@@ -17,7 +17,7 @@ from gradproof.runtime.scalars import scalars
 from gradproof.runtime.semantics import array_tape
 from gradproof.runtime.tape import Values
 from gradproof.verifier.graph_refute import Sample, broken, report, run, search
-from gradproof.verifier.operators import Options
+from gradproof.verifier.options import Options
 
 PLACES = 400  # choices of indices that are looked at in one sample
 

@@ -20,7 +20,7 @@ from gradproof.compiler.terms import BoolRead, Cond, IntCmp, Num, Read, RealCmp,
 from gradproof.verifier.facts import Instance, apart, ungrouped, value_id, value_name
 from gradproof.verifier.graph_domains import Ranges
 from gradproof.verifier.kinks import prove_kinks
-from gradproof.verifier.operators import Options
+from gradproof.verifier.options import Options
 from gradproof.verifier.proofs import Proof
 from gradproof.verifier.signs import ANY
 from gradproof.verifier.together import conditions, deeper

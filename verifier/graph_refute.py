@@ -21,7 +21,7 @@ from gradproof.runtime.scalars import scalars
 from gradproof.runtime.semantics import array_tape
 from gradproof.runtime.tape import Tape, TapeNode, Values
 from gradproof.verifier.certain import above, differs
-from gradproof.verifier.operators import Options
+from gradproof.verifier.options import Options
 from gradproof.verifier.shrink import simplified
 
 ENTRIES = 20_000  # entries of one run, at most: exact scalars are slow

@@ -22,9 +22,10 @@ from gradproof.verifier.facts import facts_of
 from gradproof.verifier.graph_domains import DomainFailure, Ranges, check_domains
 from gradproof.verifier.graph_kinks import check_boundaries
 from gradproof.verifier.graph_shapes import check_shapes
-from gradproof.verifier.operators import ALL_SIZES, Options
+from gradproof.verifier.options import Options
 from gradproof.verifier.plans import prove_plan
 from gradproof.verifier.progress import attempt
+from gradproof.verifier.proofs import ALL_SIZES
 
 
 def verdicts_of_graph(graph: Graph, options: Options) -> list[Verdict]:

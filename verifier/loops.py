@@ -17,8 +17,9 @@ from gradproof.runtime.loops import Loop
 from gradproof.verifier.free import Inspected
 from gradproof.verifier.induction import Failure, Induction, MakeLoop
 from gradproof.verifier.layouts import body_problem, layout_problem
-from gradproof.verifier.operators import ALL_SIZES, Options
+from gradproof.verifier.options import Options
 from gradproof.verifier.progress import attempt
+from gradproof.verifier.proofs import ALL_SIZES
 
 SMALL = "small sizes, lengths 0 to 3"
 _BY = {"VJP": "z3", "WF": "structure"}

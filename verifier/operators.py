@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
@@ -17,23 +17,10 @@ from gradproof.compiler.transpose import NotLinear
 from gradproof.verifier import derivatives, domains, shapes
 from gradproof.verifier.forms import forget
 from gradproof.verifier.kinks import prove_kinks
+from gradproof.verifier.options import Options
 from gradproof.verifier.progress import attempt
 from gradproof.verifier.promised import prove_promise
-from gradproof.verifier.proofs import Proof
-
-ALL_SIZES = "all sizes"
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How hard to try: seconds for one obligation, and for one search of a counterexample."""
-
-    timeout: float = 10.0
-    search: float = 4.0
-    seed: int = 0
-    solvers: tuple[str, ...] = ("z3",)  # with "cvc5" every question goes to both (second.py)
-    shipped: bool = True  # what the prelude's own certificates prove is replayed, not proved again (shipped.py)
-    repair: float = 0.0  # seconds for a proved repair of an operator that is refuted; 0: none is looked for
+from gradproof.verifier.proofs import ALL_SIZES, Proof
 
 
 def verdicts_of_op(op: OpDef, options: Options, known: Mapping[str, Verdict] | None = None) -> list[Verdict]:

@@ -43,7 +43,8 @@ from gradproof.verifier.equality import equal
 from gradproof.verifier.expanded import expanded, expanded_cond, moved, tangent_at
 from gradproof.verifier.facts import ungrouped, value_name
 from gradproof.verifier.graph_domains import Ranges
-from gradproof.verifier.operators import ALL_SIZES, Options
+from gradproof.verifier.options import Options
+from gradproof.verifier.proofs import ALL_SIZES
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.signs import Bounds, settles
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from gradproof.compiler.claims import Hypothesis
 
+ALL_SIZES = "all sizes"  # the scope of a claim that is proved for every size and rank
+
 
 @dataclass(frozen=True, slots=True)
 class Proof:

@@ -27,7 +27,8 @@ from gradproof.compiler.terms import ONE, ZERO, Cond, Num, Read, Reduce, Term, i
 from gradproof.compiler.transpose import NotLinear
 from gradproof.grammar.source import Span
 from gradproof.verifier.edits import LETTERS
-from gradproof.verifier.operators import Options, verdict_of_claim
+from gradproof.verifier.operators import verdict_of_claim
+from gradproof.verifier.options import Options
 from gradproof.verifier.refute import lifted
 from gradproof.verifier.screening import Suspect, screened
 

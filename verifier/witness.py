@@ -19,7 +19,11 @@ from gradproof.compiler.terms import And, BoolRead, Cond, Num, Read, RealCmp
 
 Entries: TypeAlias = dict[tuple[int, ...], Any]
 ATTRIBUTES = (1, 2, 0, -1, 3, -2)
-REALS = tuple(map(Fraction, (1, 2, 0, "1/2", 0, -1, 3, "5/2")))  # attributes: many a rule fails at 0, or is right at 2
+REALS = (
+    *map(Fraction, (1, 2, 0, 0, -1, 3)),
+    Fraction(1, 2),
+    Fraction(5, 2),
+)  # attributes: many a rule fails at 0, or is right at 2
 LENGTHS = (2, 1, 3, 4)
 CHOICES = 20_000
 SPECIAL = tuple(map(Fraction, (0, 1, -1, 2)))

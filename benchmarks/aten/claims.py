@@ -17,7 +17,8 @@ from gradproof.grammar import syntax as tree
 from gradproof.grammar.parse import parse as parse_file
 from gradproof.grammar.printer import print_expr, print_item
 from gradproof.grammar.source import Diagnostic, Source
-from gradproof.verifier.operators import Options, verdicts_of_op
+from gradproof.verifier.operators import verdicts_of_op
+from gradproof.verifier.options import Options
 
 from aten.arrays import Array, Axis, Unsayable, Value, real
 from aten.cpp import NotAnExpression, parse

@@ -27,7 +27,8 @@ from gradproof.gate.wire import KEPT, Data, claim_data, diagnostic_data, verdict
 from gradproof.grammar.parse import read_source
 from gradproof.grammar.source import Diagnostic
 from gradproof.pipeline import load
-from gradproof.verifier.discharge import Options, Task, required, tasks
+from gradproof.verifier.discharge import Task, required, tasks
+from gradproof.verifier.options import Options
 from gradproof.verifier.progress import watched
 
 Say = Callable[[Data], None]

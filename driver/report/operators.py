@@ -51,7 +51,8 @@ def to_json(found: Iterable[Entry]) -> str:
 def _entry(op: OpDef, timeout: float | None) -> Entry:
     if timeout is None:
         return Entry(op, NOT_RUN)
-    from gradproof.verifier.discharge import Options, verify
+    from gradproof.verifier.discharge import verify
+    from gradproof.verifier.options import Options
 
     verdicts = verify((op,), (), Options(timeout=timeout))
     worst = next((a for a in ("refuted", "unknown") if any(v.answer == a for v in verdicts)), "proved")
