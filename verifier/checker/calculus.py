@@ -194,7 +194,8 @@ def derivative(term: Node, tangents: Mapping[str, str]) -> Node:
     if tag == "add":
         return t.add(*(derivative(a, tangents) for a in args))
     if tag == "mul":
-        return t.add(*(t.mul(*args[:k], derivative(a, tangents), *args[k + 1 :]) for k, a in enumerate(args)))
+        parts = [derivative(a, tangents) for a in args]
+        return t.add(*(t.mul(*args[:k], d, *args[k + 1 :]) for k, d in enumerate(parts) if d is not ZERO))
     if tag == "pow":
         return t.mul(t.num(args[1]), t.power(args[0], args[1] - 1), derivative(args[0], tangents))
     if tag == "call":

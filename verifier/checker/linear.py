@@ -18,7 +18,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .terms import ATOMS, TRUE, Node, Refused, atom, const, make, minus, plus, poly, substitute, times, value, walk
+from .terms import (
+    ATOMS,
+    TRUE,
+    Node,
+    Refused,
+    atom,
+    const,
+    make,
+    minus,
+    plus,
+    poly,
+    spend,
+    substitute,
+    times,
+    value,
+    walk,
+)
 
 Fact = tuple[bool, Node]  # whether it is `== 0`, the polynomial
 MOST = 3000  # monomials in a product, and steps: an honest refutation has tens
@@ -39,6 +55,7 @@ class Facts:
 
     def copy(self) -> Facts:
         """The same facts, to be added to."""
+        spend(1 + len(self.known) // 8)
         other = Facts()
         other.known, other.ways, other.every = [*self.known], [*self.ways], [*self.every]
         other.false, other._atoms, other._seen = self.false, dict(self._atoms), self._seen
@@ -83,6 +100,7 @@ class Facts:
             exact, p = self.known[place]
             if factor < 0 and not exact:
                 raise Refused("a fact is taken a negative number of times")
+            spend(1 + len(p.args) // 8)
             for c, m in p.args:
                 out[m] = out.get(m, 0) + factor * c
         return poly(out)

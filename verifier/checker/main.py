@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from .claims import compare
 from .evidence import METHODS, Checked
 from .reading import canonical, load, parse
-from .terms import Refused, printable
+from .terms import STEPS, STEPS_A_BYTE, Refused, allow, printable
 
 WORDS = {"z3": "Z3's word", "verifier": "the verifier's word"}
 USAGE = "usage: check [--allow-trusted] [--format text|json] FILE.gpc..."
@@ -30,6 +30,7 @@ class Accepted(NamedTuple):
 
 def check(content: bytes, allow_trusted: bool = False) -> Accepted:
     """Check everything that a certificate claims; Refused, with one line of reason, where something does not hold."""
+    allow(STEPS + STEPS_A_BYTE * len(content))
     try:
         data = parse(content)
         checked = Checked(data)
@@ -60,8 +61,11 @@ def check(content: bytes, allow_trusted: bool = False) -> Accepted:
         ArithmeticError,
         RecursionError,
         StopIteration,
+        MemoryError,
     ) as error:
         raise Refused(f"it is not formed as a certificate: {type(error).__name__}: {str(error)[:80]!r}") from None
+    finally:
+        allow(float("inf"))  # what searches for evidence uses the same code
 
 
 def main(argv: list[str]) -> int:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from itertools import count, permutations, product
-from math import isqrt
+from math import factorial, isqrt, prod
 from typing import Any
 
 from . import terms as t
@@ -47,6 +47,8 @@ def accumulate(out: Form, form: Form, scale: Number = 1) -> None:
     """out += scale * form."""
     for mono, c in form.items():
         found = out.get(mono, 0) + c * scale
+        if type(found) is Fraction:
+            t.small(found)
         if found:
             out[mono] = found
         else:
@@ -59,6 +61,13 @@ def plus(*forms: Form) -> Form:
     for form in forms:
         accumulate(out, form)
     return out
+
+
+def raised(base: Number, e: int) -> Number:
+    """base^e."""
+    if abs(e) * max(base.numerator.bit_length(), base.denominator.bit_length()) > t.LONGEST:
+        raise Refused("a number is too long")
+    return Fraction(base) ** e
 
 
 def scaled(form: Form, by: Number) -> Form:
@@ -321,10 +330,13 @@ class Normal:
         """The product of two forms."""
         if len(a) * len(b) > MOST:
             raise Refused("a product with too many monomials")
+        t.spend(len(a) * len(b))
         out: Form = {}
         for m, c in a.items():
             for n, d in b.items():
-                accumulate(out, {n: 1} if m == UNIT else {m: 1} if n == UNIT else self._joined(m, n), c * d)
+                k = c * d
+                t.small(k)
+                accumulate(out, {n: 1} if m == UNIT else {m: 1} if n == UNIT else self._joined(m, n), k)
         return out
 
     def _joined(self, m: Mono, n: Mono) -> Form:
@@ -346,11 +358,13 @@ class Normal:
             powers[atom] = powers.get(atom, 0) + e
         for atom, e in [*powers.items()]:
             if is_sum(atom) and e >= 1 and e == int(e):
+                if e > MOST:
+                    raise Refused("a product with too many factors")
                 del powers[atom]
                 expand += [self.form(atom)] * int(e)
             elif atom.tag == "num" and not 0 <= e < 1:
                 whole = e // 1
-                scale = scale * atom.args[0] ** int(whole)
+                scale = scale * raised(atom.args[0], int(whole))
                 powers[atom] = e - whole
             if e == 0 and is_size(atom):
                 expand.append(self._nonzero(atom.args[0], dict(binders)))
@@ -394,14 +408,14 @@ class Normal:
         scale, outside, inside = self.content(form, (lambda _: True) if whole else self.at_least_zero)
         factors: list[tuple[Node, Number]] = [(a, k * e) for a, k in outside]
         if whole:
-            scale = Fraction(scale) ** int(e)
+            scale = raised(scale, int(e))
         else:
             if scale < 0:
                 scale, inside = -scale, scaled(inside, -1)
             root = _root(Fraction(scale)) if e.denominator == 2 else None
             if scale != 1 and root is None:
                 factors.append((t.num(scale), e))
-            scale = 1 if root is None else root ** int(2 * e)
+            scale = 1 if root is None else raised(root, int(2 * e))
         if inside != constant(1):
             factors.append(self._single(inside, e) or (self.term(inside), e))
         return scaled(self.monomial(NONE, NONE, factors), scale)
@@ -687,9 +701,9 @@ class Normal:
         groups: dict[str, list[str]] = {}
         for var, extent in sorted(binders, key=lambda b: b[0]):
             groups.setdefault(self._colour(mono, var, extent) if len(binders) > 1 else "", []).append(var)
-        orders = [sum(order, ()) for order in product(*(permutations(groups[g]) for g in sorted(groups)))]
-        if len(orders) > 120:
+        if prod(factorial(len(group)) for group in groups.values()) > 120:
             raise Refused("too many indices that look alike")
+        orders = [sum(order, ()) for order in product(*(permutations(groups[g]) for g in sorted(groups)))]
         free = NONE.union(*(n.free for n in (*conds, *(a for a, _ in factors), *(e for _, e in binders))))
         fresh = self._names(base, free - {v for v, _ in binders})
         names = [next(fresh) for _ in binders]

@@ -177,6 +177,7 @@ class Proof:
 
     def monomials(self) -> list[tuple[Mono, Any]]:
         """The monomials in their order."""
+        t.spend(len(self.left))
         return self.work.ordered(self.left)
 
     def _shown(self, goal: Node, ranges: Mapping[str, Node], conds: Sequence[Node]) -> None:

@@ -37,6 +37,29 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
+LONGEST = 1 << 14  # bits of a number
+STEPS, STEPS_A_BYTE = 100_000, 4  # what a check may take: ten times what an honest certificate needs
+_left = [float("inf")]
+
+
+def allow(steps: float) -> None:
+    """From now on no more than so many steps of work: nodes made, pieces of their texts, products of monomials."""
+    _left[0] = steps
+
+
+def spend(steps: int) -> None:
+    """Refused where more work was done than is allowed. Steps are counted, not seconds: the same on every machine."""
+    _left[0] -= steps
+    if _left[0] < 0:
+        raise Refused("it takes more steps to check than any honest certificate of its size")
+
+
+def small(*numbers: Fraction | int) -> None:
+    """Refused where a number is too long to reckon with."""
+    if any(max(n.numerator.bit_length(), n.denominator.bit_length()) > LONGEST for n in numbers):
+        raise Refused("a number is too long")
+
+
 class Node:
     """A node; made by `make` only. `free` are the sizes, attributes and indices that occur free in it."""
 
@@ -51,6 +74,9 @@ class Node:
         self.depth: int = 1 + max((a.depth for a in inside), default=0)
         if self.weight > LARGEST or self.depth > DEEPEST:
             raise Refused("a term is too large or too deep")
+        spend(1)
+        if tag in ("poly", "num"):
+            small(*(c for c, _ in args) if tag == "poly" else args)
         self.free: frozenset[str] = frozenset(args) if tag == "sym" else _NONE.union(*(a.free for a in inside))
         if tag == "reduce":
             self.free = args[2].free | ((args[3].free | args[4].free) - {args[1]})
@@ -58,7 +84,9 @@ class Node:
     @property
     def key(self) -> str:
         """A text that no other node has: for an order that is the same in every process."""
-        self._key = self._key or f"({self.tag} {' '.join(map(_text, self.args))})"
+        if not self._key:
+            self._key = f"({self.tag} {' '.join(map(_text, self.args))})"
+            spend(len(self._key) >> 5)
         return self._key
 
     def __repr__(self) -> str:
