@@ -271,7 +271,10 @@ class Normal:
         if tag == "mul":
             return self.product(map(self.form, args))
         if tag == "pow":
-            return self.power(self.form(args[0]), args[1])
+            base, e = args
+            if base.tag == "pow" and -100 < e < 0 < base.args[1] < 100:  # b^k is not multiplied out to be a denominator
+                base, e = base.args[0], base.args[1] * e
+            return self.power(self.form(base), e)
         if tag == "select":
             below = self.form(args[2])
             return plus(below, self.times(self.where(args[0]), plus(self.form(args[1]), scaled(below, -1))))
