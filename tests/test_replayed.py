@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 
 import pytest
-from forging import claimed
-from gradproof.compiler.elaborate import load_path
+from forging import claimed, replayed
+from gradproof.compiler.elaborate import load_path, load_text
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.portable import Table
 from gradproof.verifier.checker.main import WORDS, check
@@ -38,3 +38,24 @@ def test_nothing_false_is_replayed(name: str) -> None:
         for code, answer in expectations(comment):
             if answer in ("refuted", "not proved") and code != "all":
                 assert not claims[subject, code] or not all(claims[subject, code]), (subject, code)
+
+
+DOMAIN = """
+op f[eps: real](x: [n]) -> [n] {
+  require n >= 0
+  where eps > 0, sum(j) x[j]^2 > 0
+  y[i] = x[i] / sum(j) x[j]^2
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("", ""), ("x[j]^2 > 0", "x[j]^2 < 0"), ("n >= 0", "n == 0"), ("x[j]^2 > 0", "x[j] * 0 > 0")],
+)
+def test_a_domain_with_nothing_in_it_is_seen(right: str, wrong: str) -> None:
+    """Evidence for SHAPE names a point of the domain, at which sums are worked out."""
+    text = DOMAIN.replace(right, wrong)
+    assert text != DOMAIN or not wrong
+    shown = {code for code, _, _ in replayed(claimed(load_text(text).ops.values()))}
+    assert ("SHAPE" in shown) == (not wrong)

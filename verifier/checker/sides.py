@@ -36,6 +36,7 @@ from .terms import (
     select,
     substitute,
     sym,
+    value,
     walk,
 )
 
@@ -122,6 +123,14 @@ def _number(term: Node, given: Mapping[str, Fraction]) -> Fraction:
     if tag in ("add", "mul"):
         numbers = [_number(a, given) for a in args]
         return sum(numbers, Fraction(0)) if tag == "add" else prod(numbers, start=Fraction(1))
+    if tag == "pow" and args[1] > 0:
+        base = _number(args[0], given)
+        if (base.numerator * base.denominator).bit_length() * args[1] < 5000:
+            return base ** int(args[1])
+    if tag == "reduce" and args[0] == "sum" and args[3] is TRUE and not any(n.tag == "reduce" for n in walk(args[4])):
+        count = value(args[2])
+        if count is not None and count <= 8:
+            return sum((_number(substitute(args[4], {args[1]: const(k)}), given) for k in range(count)), Fraction(0))
     raise Refused("a domain that is not evaluated")
 
 
