@@ -426,16 +426,16 @@ class _Stanza:
         if self.lifted:
             return self.within(scope)
         found: dict[str, Span] = {}
-        stack = list(exprs)
+        stack = [(each, frozenset[str]()) for each in exprs]
         while stack:
-            node = stack.pop()
+            node, bound = stack.pop()
             if isinstance(node, Binder):
-                continue
+                bound |= {written(each) for each in node.indices}
             if isinstance(node, Access):
                 for item in node.index:
-                    if isinstance(item, Name | Pack) and not self.known(written(item)):
+                    if isinstance(item, Name | Pack) and written(item) not in bound and not self.known(written(item)):
                         found.setdefault(written(item), item.span)
-            stack += parts(node)
+            stack += [(part, bound) for part in parts(node)]
         return scope.index(*((name, name) for name in found))
 
     def known(self, name: str) -> bool:
