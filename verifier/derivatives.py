@@ -155,7 +155,7 @@ def close(
     """Equality for all sizes, at free indices in `ranges`; `generic` asks only for points away from ties in these."""
     setting: Setting = setting_of(op)
     context, facts = setting.context.with_ranges(ranges or {}), setting.facts_at(ranges or {})
-    found: Equal = equal(left, right, context, facts, timeout, generic)
+    found: Equal = equal(left, right, context, facts, timeout, generic, everywhere=setting.everywhere)
     if not found.proved:
         return Proof(False, "", (), found.reason)
     tell_identity(left, right, context, facts, generic, found.by)

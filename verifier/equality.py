@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import product
+from itertools import islice, product
 from time import perf_counter
 from typing import TypeAlias
 
 from gradproof.compiler.dims import Max, Min, Poly
+from gradproof.compiler.rewriting import substitute_cond
 from gradproof.compiler.terms import (
     TRUE,
     ZERO,
@@ -46,12 +47,14 @@ from gradproof.verifier.forms import (
     Number,
     TooLarge,
     accumulate,
+    oriented,
     plus,
     scaled,
 )
-from gradproof.verifier.naming import canonical, thaw
+from gradproof.verifier.index_sets import known_entries
+from gradproof.verifier.naming import apart, canonical, thaw
 from gradproof.verifier.normal import Normalizer
-from gradproof.verifier.quotients import FEW, Choosing, quotients, quotients_in
+from gradproof.verifier.quotients import FEW, Choosing, integers_in, quotients, quotients_in
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.vanishing import vanishes
 
@@ -68,6 +71,7 @@ class Equal:
 
 
 Laws: TypeAlias = Callable[[Normalizer], Sequence[Law]]
+Everywhere: TypeAlias = Sequence[tuple[Mapping[str, Poly], Cond]]  # conditions at all indices below these extents
 
 
 def no_laws(_: Normalizer) -> Sequence[Law]:
@@ -83,11 +87,13 @@ def equal(
     timeout: float = 10.0,
     generic: frozenset[str] = frozenset(),
     laws: Laws = no_laws,
+    everywhere: Everywhere = (),
 ) -> Equal:
     """Whether left = right at every point where both are defined, for all sizes that the context allows.
 
-    `facts` are conditions on reals that hold there (the declared domain, say). Free indices range over
-    `context.ranges`. `generic` asks only for points where no condition on entries of these tensors is at a tie.
+    `facts` are conditions on reals that hold there (the declared domain, say), `everywhere` those that hold at all
+    indices, the bound ones too. Free indices range over `context.ranges`. `generic` asks only for points where no
+    condition on entries of these tensors is at a tie.
     `laws` gives rewritings that hold at all points (contraction.py).
     """
     work = Normalizer(context, generic)
@@ -106,7 +112,9 @@ def equal(
         if not form:
             return Equal(True, "normal form", frozenset(work.trace.cancelled))
         form = _same_regions(form, work, timeout, until)
-        form = same_cases(form, work, facts, timeout) if form else form
+        told = _known(form, work)
+        form = form if told is None else _same_regions(told, work, timeout, until)
+        form = same_cases(form, work, facts, timeout, everywhere) if form else form
         if not form:
             return Equal(True, "normal form + z3", frozenset(work.trace.cancelled))
     except NotGeneric as error:
@@ -225,7 +233,8 @@ def _divisors(monomial: Monomial, pattern: tuple[Atom, dict[str, Poly]], work: N
 def _clear(form: Form, pattern: tuple[Atom, dict[str, Poly]], work: Normalizer) -> Form | None:
     """The form with this base at its lowest power everywhere; None where a monomial has no place for it."""
     present: list[tuple[Monomial, Number, Atom | None, Number]] = []
-    for monomial, coefficient in form.items():
+    # A base put at an index of a sum that is less deep than itself: canonical names of the two could be one.
+    for monomial, coefficient in apart(form).items():
         instances = set(_instances(monomial, pattern, work))
         own = [(one, e) for one, e in monomial.factors if one in instances]
         if len(own) > 1:
@@ -269,6 +278,39 @@ def _clear(form: Form, pattern: tuple[Atom, dict[str, Poly]], work: Normalizer) 
         if best is None or len(out) < len(best):
             best = out
     return best
+
+
+# Entries of integer tensors ---------------------------------------------------------------------------------------
+
+
+def _known(form: Form, work: Normalizer) -> Form | None:
+    """The form with entries of integer tensors replaced by what a guard says that they are; None: there are none.
+
+    A guard moves with no real, so that a read at an entry is the same read at its value, wherever the guard holds.
+    """
+    pending, changed = list(form.items()), False
+    out: Form = {}
+    for _ in range(LIMIT):
+        if not pending:
+            return canonical(out) if changed else None
+        monomial, coefficient = pending.pop()
+        put = _put(monomial, work)
+        changed = changed or put is not None
+        if put is None:
+            accumulate(out, {monomial: coefficient})
+        else:
+            pending += [(m, c * coefficient) for m, c in put.items()]
+    return None
+
+
+def _put(monomial: Monomial, work: Normalizer) -> Form | None:
+    for guard, entry, value in known_entries(monomial.guards):
+        change = Choosing(entry, value)
+        others = {(rel, oriented(rel, change.moved(p))) for rel, p in monomial.guards if (rel, p) != guard}
+        reads = (p for one, _ in monomial.factors if one.symbols & change.keys() for p in integers_in(one.parts))
+        if others | {guard} != monomial.guards or any(entry in p.entries() for p in reads):
+            return work.changed(list(monomial.binders), others | {guard}, list(monomial.factors), change)
+    return None
 
 
 # Index sets ------------------------------------------------------------------------------------------------------
@@ -323,7 +365,9 @@ def _cancel(regions: list[_Region], context: Context, timeout: float) -> bool:
 # Conditions of reals ---------------------------------------------------------------------------------------------
 
 
-def same_cases(form: Form, work: Normalizer, facts: Sequence[Cond], timeout: float) -> Form:
+def same_cases(
+    form: Form, work: Normalizer, facts: Sequence[Cond], timeout: float, everywhere: Everywhere = ()
+) -> Form:
     """Drop each group of monomials under the same sums whose bodies add up to 0 at every point, by Z3."""
     from gradproof.verifier.smt import prove_real
 
@@ -335,23 +379,37 @@ def same_cases(form: Form, work: Normalizer, facts: Sequence[Cond], timeout: flo
     for (binders, guards), body in groups.items():
         abstraction = Abstraction(work)
         goal = RealCmp("==", abstraction.term(body), ZERO)
-        known = [*abstraction.facts, *(abstraction.cond(fact) for fact in facts)]
+        inside = [*facts, *_at_bound(everywhere, work.context, binders)]
+        known = [*abstraction.facts, *(abstraction.cond(fact) for fact in inside)]
         if prove_real(goal, known, timeout).answer == "proved":
             continue
         accumulate(left, {Monomial(binders, guards, m.factors): c for m, c in body.items()})
     return left
 
 
+def _at_bound(everywhere: Everywhere, context: Context, binders: Sequence[Binder]) -> Iterator[Cond]:
+    """What holds at all indices, at the bound ones (and the free ones) whose ranges are as long."""
+    bound = {v for v, _ in binders}
+    places = {**context.ranges, **dict(binders)}
+    for ranges, cond in everywhere:
+        options = [[v for v, e in places.items() if e == extent] for extent in ranges.values()]
+        for choice in islice(product(*options), FEW):
+            if not bound.isdisjoint(choice):
+                yield substitute_cond(cond, {n: Poly.sym(v) for n, v in zip(ranges, choice, strict=True)})
+
+
 class Abstraction:
     """A form as a term without binders: each atom becomes one unknown real, conditions keep their inside.
 
-    What is kept of an atom: an exponential is positive, a root is not negative, a base and its inverse multiply to 1.
+    What is kept of an atom: an exponential is positive and grows, a root is not negative, a base times its inverse is
+    1.
     """
 
     def __init__(self, work: Normalizer) -> None:
         self.work = work
         self.facts: list[Cond] = []
         self._seen: dict[object, Term] = {}
+        self._exps: list[tuple[Term, Term]] = []
 
     def term(self, form: Form) -> Term:
         """The form as a term."""
@@ -406,4 +464,13 @@ class Abstraction:
             self._seen[one] = Read(f"~{len(self._seen)}", ())
             if isinstance(one, Atom) and one.kind == "exp":
                 self.facts.append(RealCmp("<", ZERO, self._seen[one]))
+                self._grows(self.term({one.parts[0]: 1}), self._seen[one])
         return self._seen[one]
+
+    def _grows(self, argument: Term, value: Term) -> None:
+        """e^t grows with t, and is 1 at 0: of a few."""
+        for other, known in [(ZERO, num(1)), *self._exps] if len(self._exps) < FEW else []:
+            for rel in ("<", "=="):
+                self.facts.append(either(negate(RealCmp(rel, argument, other)), RealCmp(rel, value, known)))
+            self.facts.append(either(negate(RealCmp("<", other, argument)), RealCmp("<", known, value)))
+        self._exps.append((argument, value))

@@ -237,7 +237,12 @@ def may_collapse(form: Frozen, generic: frozenset[str]) -> bool:
 
     Where indices and sizes coincide reads become one, sums have one term and integers may vanish. So all reads of a
     tensor are taken for one, and what is left must have a part that no integer and no other tensor multiplies.
+    Of reads alone (x[i] - x[i + 1]) only those are taken for one that may be.
     """
+    if all(not m.binders and not m.guards and len(m.factors) == 1 for m, _ in form):
+        reads = [(m.factors[0][0], c) for m, c in form if m.factors[0][1] == 1 and m.factors[0][0].kind == "read"]
+        if len(reads) == len(form) and all(one.parts[0] in generic for one, _ in reads):
+            return not any(map(sum, _may_be_one(reads)))
     groups: dict[Any, Number | None] = {}
     for monomial, coefficient in form:
         kept, others = [], bool(monomial.guards)
@@ -250,6 +255,20 @@ def may_collapse(form: Frozen, generic: frozenset[str]) -> bool:
         known = groups.get(key, 0)
         groups[key] = None if others or known is None else known + coefficient
     return not any(groups.values())
+
+
+def _may_be_one(reads: list[tuple[Atom, Number]]) -> list[list[Number]]:
+    """The coefficients of reads that may be of one entry, directly or by way of others: no index differs for sure."""
+    classes: list[list[tuple[Atom, Number]]] = []
+    for read in reads:
+        mine = [c for c in classes if any(_same_entry(read[0], other) for other, _ in c)]
+        classes = [c for c in classes if c not in mine] + [[read, *(item for c in mine for item in c)]]
+    return [[coefficient for _, coefficient in c] for c in classes]
+
+
+def _same_entry(a: Atom, b: Atom) -> bool:
+    pairs = zip(a.parts[1], b.parts[1], strict=False)
+    return a.parts[0] == b.parts[0] and not any((p - q).constant for p, q in pairs)
 
 
 def _collapsed(part: Any) -> Any:

@@ -6,9 +6,10 @@ itself; a guard that follows from the ranges and the other guards is dropped.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
-from gradproof.compiler.dims import Poly
+from gradproof.compiler.dims import Entry, Poly
 from gradproof.verifier.forms import Binder, Guard
 from gradproof.verifier.ranges import Context
 
@@ -30,6 +31,17 @@ def solve_equality(binders: list[Binder], guards: set[Guard]) -> Step | None:
     _, guard, var, extent, value = min(options, key=lambda o: (o[0], str(o[1]), o[2]))
     left = (guards - {guard}) | {(">=", value), (">=", extent - 1 - value)}
     return var, value, [b for b in binders if b[0] != var], left
+
+
+def known_entries(guards: Iterable[Guard]) -> Iterator[tuple[Guard, Entry, Poly]]:
+    """The equality guards that give an entry a value in which it does not stand; the entry comes last by its text."""
+    for guard in sorted((g for g in guards if g[0] == "=="), key=str):
+        for entry in sorted((a for a in guard[1].atoms if isinstance(a, Entry)), key=str, reverse=True):
+            rest = guard[1].substitute_atom(entry, Poly.of(0))
+            sign = next((s for s in (1, -1) if guard[1] - rest == s * Poly.atom(entry)), 0)
+            if sign and entry not in rest.entries():
+                yield guard, entry, -sign * rest
+                break
 
 
 def narrow(context: Context, binders: list[Binder], guards: set[Guard]) -> Step | None:

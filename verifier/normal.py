@@ -6,8 +6,9 @@
 - commutative ring laws; `sum` is linear, sums multiply out (with bound indices renamed apart), an unused binder is its
   extent, `[i = e]` under `sum(i)` substitutes e for i and leaves `0 <= e < extent` behind (SPORES, VLDB 2020);
 - `t^a * t^b = t^(a+b)`, `1/(a*b) = 1/a * 1/b`, `e^(a+b) = e^a * e^b`, `e^(log t) = t`, `log(e^a * t) = a + log t`,
-  `sqrt(e^a * t) = e^(a/2) * sqrt t`, what is odd or even is (sin, cos, erf, ...: functions.py);
-- what is positive is left out of a sign: `[e^a * t > 0] = [t > 0]`, `[t / n > 0] = [t > 0]` for a size n >= 1;
+  `sqrt(e^a * t) = e^(a/2) * sqrt t`, `cos^2 = 1 - sin^2`, what is odd or even is (sin, cos, erf, ...: functions.py);
+- what is positive is left out of a sign: `[e^a t > 0] = [t > 0]`, `[p e^a > q e^b] = [a + log p > b + log q]`,
+  `[t / n > 0] = [t > 0]` for a size n >= 1;
 - an indicator of a real condition is a sum of `[p > 0]` and `[p < 0]`, which are idempotent and exclude each other;
   a function of a selection is the selection of the function;
 - `(sum_j f_j)^-1 * sum_j f_j = 1` where j is in no other factor and has a place in its range.
@@ -25,7 +26,7 @@ size (vanishing.py: sizes, sums that may be empty) unless the condition that it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor, isqrt
@@ -151,7 +152,7 @@ class Normalizer:
             case Mul(args):
                 return self.product(map(self.form, args))
             case Pow(base, exponent):
-                return self.power(self.form(base), exponent)
+                return self.product(self.power(self.form(b), e) for b, e in _apart(base, exponent))
             case Call(fn, args):
                 return self._call(fn, args)
             case Select(cond, then, other):
@@ -249,6 +250,7 @@ class Normalizer:
                 negative.add(one)
             powers[one] = number(powers.get(one, 0) + exponent)
         expand: list[tuple[Atom, int]] = []
+        squares: list[tuple[Atom, int]] = []
         kept: list[tuple[Atom, Number]] = []
         nonzero: list[Poly] = []
         scale: Number = 1
@@ -264,6 +266,9 @@ class Normalizer:
                     nonzero.append(Poly.atom(one.parts[0]))
             elif one.kind == "base" and isinstance(exponent, int) and exponent > 0:
                 expand.append((one, exponent))
+            elif exponent >= 2 and isinstance(exponent, int) and _in_squares(one, powers):
+                squares.append((one, exponent // 2))
+                kept += [(one, 1)] if exponent % 2 else []
             elif one.kind == "base" and one.parts[0][0][0] == UNIT and len(one.parts[0]) == 1:
                 # The root of a number: 2^(-3/2) is 2^-2 * 2^(1/2).
                 whole = floor(exponent)
@@ -277,6 +282,11 @@ class Normalizer:
             form = scaled(form, scale)
         for one, exponent in expand:
             form = self.times(form, self.power(thaw(one.parts[0]), exponent))
+        for one, exponent in squares:
+            (other,) = self._opaque("sin" if one.parts[0] == "cos" else "cos", [thaw(one.parts[1][0])])
+            square = Monomial((), frozenset(), ((other.factors[0][0], 2),))
+            for _ in range(exponent):
+                form = self.times(form, {UNIT: 1, square: -1})
         for poly in nonzero:
             form = self._where_nonzero(poly, form)
         return form
@@ -470,6 +480,9 @@ class Normalizer:
         if form.keys() <= {UNIT}:
             value = form.get(UNIT, 0)
             return constant(int(value > 0 if sign == "pos" else value < 0))
+        exponents = self._exponents(form) if len(form) == 2 else None
+        if exponents is not None:
+            return self.sign_is(sign, exponents)
         one = oriented_sign(sign, freeze(form))
         generic = bool(self.generic) and not self.generic.isdisjoint(tensors_in(one.parts[0]))
         if generic and can_stay_equal(one.parts[0]):
@@ -480,6 +493,19 @@ class Normalizer:
         if generic and one.kind == "neg":
             return plus(constant(1), scaled(self.of_atom(atom("pos", one.parts[0])), -1))
         return self.of_atom(one)
+
+    def _exponents(self, form: Form) -> Form | None:
+        """What has the sign of p e^a - q e^b: a - b + log(p/q), or less that where p < 0 < q."""
+        out: Form = {}
+        (_, p), (_, q) = form.items()
+        if p * q > 0:
+            return None
+        for monomial, coefficient in form.items():
+            if monomial.binders or monomial.guards or any(one.kind != "exp" for one, _ in monomial.factors):
+                return None
+            for one, exponent in monomial.factors:
+                accumulate(out, apart({one.parts[0]: 1}), exponent if coefficient > 0 else -exponent)
+        return plus(out, self._log(constant(-p / Fraction(q) if p > 0 else -q / Fraction(p))))
 
     def case_split(self, forms: list[Form], build: Callable[[list[Form]], Form]) -> Form:
         """build(forms), with every selection inside the forms moved outside of build."""
@@ -800,6 +826,25 @@ class Normalizer:
                 return self.case_split(inside, lambda parts: self._opaque(one.parts[0], parts))
             case _:
                 raise TooLarge("a replacement inside an optimum")
+
+
+def _in_squares(one: Atom, powers: dict[Atom, Number]) -> bool:
+    """Whether a square is written by the other one of sin and cos: cos^2 is, and sin^2 over a power of cos."""
+    if one.kind != "fn" or one.parts[0] not in ("sin", "cos"):
+        return False
+    return one.parts[0] == "cos" or powers.get(atom("fn", "cos", one.parts[1]), 0) < 0
+
+
+def _apart(base: Term, exponent: int) -> Iterator[tuple[Term, int]]:
+    """The factors of a power; of a denominator before it is multiplied out, which would hide what they are."""
+    match base:
+        case Mul(args) if exponent < 0:
+            for one in args:
+                yield from _apart(one, exponent)
+        case Pow(inner, more) if exponent < 0 < more:
+            yield from _apart(inner, more * exponent)
+        case _:
+            yield base, exponent
 
 
 def _exact_root(value: Fraction) -> Fraction | None:

@@ -66,7 +66,7 @@ class Settling:
 
 @dataclass(frozen=True, slots=True)
 class Choosing:
-    """A minimum or a maximum replaced by one of its sides."""
+    """A minimum or a maximum replaced by one of its sides, or an entry by what it is equal to."""
 
     one: Dim
     value: Poly
@@ -76,8 +76,8 @@ class Choosing:
         return Poly.atom(self.one).symbols
 
     def moved(self, poly: Poly) -> Poly:
-        """An integer expression with the side in the place of the minimum or maximum."""
-        if self.one not in quotients(poly):
+        """An integer expression with the value in the place of what is replaced."""
+        if self.one not in (poly.entries() if isinstance(self.one, Entry) else quotients(poly)):
             return poly
         return _rebuilt(poly, lambda one: self.value if one == self.one else _inside(one, self.moved))
 

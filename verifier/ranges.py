@@ -60,10 +60,11 @@ class Context:
         if self._at_least_zero(poly):
             return True
         known = [*extra, *self._linear_facts(), *(e - 1 for e in self.ranges.values() if e.constant is None)]
-        about = entry_facts(self.facts, frozenset(poly.entries()))
-        known += [fact.poly for fact in about if isinstance(fact, IntCmp)]
+        entries = entry_facts(self.facts, frozenset(poly.entries()))
+        about = [fact.poly for fact in entries if isinstance(fact, IntCmp)]
         low = self._negative(poly)
-        if any(self._at_least_zero(poly - fact) for fact in known if not low.isdisjoint(_negative(fact))):
+        about += [fact for fact in known if not low.isdisjoint(_negative(fact))]
+        if any(self._at_least_zero(poly - fact) for fact in about):
             return True
         for one in dict.fromkeys((poly, self._least(poly))) if depth else ():
             quotients = [atom for atom in one.atoms if isinstance(atom, FloorDiv)]

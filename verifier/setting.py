@@ -25,6 +25,11 @@ class Setting:
     facts: tuple[Cond, ...]
     ranges: tuple[Mapping[str, Poly], ...]
 
+    @property
+    def everywhere(self) -> tuple[tuple[Mapping[str, Poly], Cond], ...]:
+        """The facts about what stands at indices, with the extents below which they hold."""
+        return tuple((own, f) for own, f in zip(self.ranges, self.facts, strict=True) if own)
+
     def facts_at(self, ranges: Mapping[str, Poly]) -> tuple[Cond, ...]:
         """The facts about what stands at indices with these ranges, by the names of the indices."""
         return tuple(f for f, own in zip(self.facts, self.ranges, strict=True) if own.items() <= ranges.items())

@@ -288,7 +288,7 @@ def put_cond(node: Cond, values: Mapping[str, Term]) -> Cond:
 
 
 def known_values(*nodes: Term | Cond) -> list[Cond]:
-    """What the solver is told of functions: rational values at 0 and 1, that e^t > 0, how floors of like reals relate.
+    """What the solver is told of functions: values at 0 and 1, bounds of constants, that e^t > 0, how floors relate.
 
     With q - p = c a constant, floor c <= floor q - floor p <= floor c + 1; with q + p = c, the same for the sum less 1.
     """
@@ -299,6 +299,9 @@ def known_values(*nodes: Term | Cond) -> list[Cond]:
             value = _rational(fn, at)
             if value is not None:
                 facts.append(RealCmp("==", Call(fn, (num(at),)), num(value)))
+    for one in calls:
+        if (ends := _enclosed(one)) is not None:
+            facts += [RealCmp("<=", num(ends[0]), one), RealCmp("<=", one, num(ends[1]))]
     stairs = sorted({one.args[0] for one in calls if one.fn == "floor"}, key=str)
     for q, p in combinations(stairs, 2):
         for sign, least in ((-1, 0), (1, -1)):
@@ -332,6 +335,25 @@ def _rational(fn: str, at: int) -> Fraction | None:
         return None
     exact = value.is_finite() and value.is_exact() and value.is_integer()
     return Fraction(int(value.unique_fmpz()), 2) if exact else None
+
+
+@cache
+def _enclosed(term: Call) -> tuple[Fraction, Fraction] | None:
+    """Rational bounds of a function's value at constants: those of its interval, rounded outwards."""
+    import flint
+
+    at = [constant_of(arg) for arg in term.args]
+    if FUNCTIONS[term.fn].jump is not None:
+        return None
+    try:
+        points = [flint.arb(flint.fmpq(a.numerator, a.denominator)) for a in at if a is not None]
+        value = FUNCTIONS[term.fn].interval(*points) if len(points) == len(at) else flint.arb("nan")
+        if not value.is_finite():
+            return None
+        low, high = ((end * 2**40).floor().unique_fmpz() for end in (value.lower(), -value.upper()))
+    except (ArithmeticError, ValueError):
+        return None
+    return None if low is None or high is None else (Fraction(int(low), 2**40), -Fraction(int(high), 2**40))
 
 
 def constant_of(term: Term) -> Fraction | None:
