@@ -11,7 +11,7 @@ from time import perf_counter
 from gradproof.compiler.claims import Claim, Counterexample, Verdict
 from gradproof.compiler.laws import trusts
 from gradproof.compiler.obligations import claims_of_op
-from gradproof.compiler.ops import OpDef
+from gradproof.compiler.ops import OpDef, Param
 from gradproof.compiler.rules import RuleSet, as_written, rules_of
 from gradproof.compiler.transpose import NotLinear
 from gradproof.verifier import derivatives, domains, shapes
@@ -55,10 +55,12 @@ def _settle(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Opt
         proof, hunt = _plan(op, rules, claim, position, options)
         outcome = proof()
         found = hunt() if search and not outcome.proved else None
+        if search and found is None and (claim.code == "DOM" or (claim.code == "VJP" and not outcome.proved)):
+            found = _steep(op, rules, claim, position, options)
     except RecursionError:
         outcome, found = Proof(False, "", (), "the formula is nested too deeply"), None
     seconds = perf_counter() - started
-    if outcome.proved:
+    if outcome.proved and found is None:
         leaning = trusts(op) if claim.code != "SHAPE" else ()
         return Verdict(claim, "proved", outcome.by, ALL_SIZES, seconds, (*outcome.hypotheses, *leaning))
     if found is not None:
@@ -68,6 +70,23 @@ def _settle(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Opt
     if search and claim.code == "KINK" and "jumps" in reason and not op.lawful:
         reason = "; ".join(filter(None, (reason, _jump(op, rules, options))))
     return Verdict(claim, "unknown", "", ALL_SIZES, seconds, reason=reason)
+
+
+def _steep(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Options) -> Counterexample | None:
+    """A counterexample where the calculus has no derivative and the formula finite slopes."""
+    from gradproof.verifier.steep import may_be_steep, without_a_value, wrong_value
+
+    if not may_be_steep(op):
+        return None
+    from gradproof.verifier.refute import Search
+
+    search = Search(op, rules, options.search, options.seed)
+    return without_a_value(search) if claim.code == "DOM" else wrong_value(search, _input_of(op, position))
+
+
+def _input_of(op: OpDef, position: int) -> Param:
+    """The input that a VJP claim is about."""
+    return op.differentiable[position - next(k for k, c in enumerate(claims_of_op(op)) if c.code == "VJP")]
 
 
 def _jump(op: OpDef, rules: RuleSet, options: Options) -> str:
@@ -108,8 +127,7 @@ def _plan(
         case "JVP":
             return partial(derivatives.prove_jvp, op, rules, options.timeout), partial(hunt, "jvp")
         case "VJP":
-            first = next(k for k, c in enumerate(claims_of_op(op)) if c.code == "VJP")
-            param = op.differentiable[position - first]
+            param = _input_of(op, position)
             return partial(derivatives.prove_vjp, op, rules, param, options.timeout), partial(hunt, "vjp", param)
         case "RUNS":
             return partial(derivatives.prove_runs, op, options.timeout), partial(hunt, "runs")

@@ -32,6 +32,7 @@ from gradproof.verifier.certain import beyond, differs, dot, hull, shown, shown_
 from gradproof.verifier.declared import declared_at, resting, valueless_at_rest
 from gradproof.verifier.limits import Limit, limits_of, wrong_limit
 from gradproof.verifier.shrink import shrunk
+from gradproof.verifier.steep import missing
 from gradproof.verifier.ties import sides
 from gradproof.verifier.witness import Entries, Point, points_of, sizes_of
 
@@ -288,6 +289,9 @@ class Search:
                 self.run(point, "jvp", "", kind, self.along(point, param, None))
             except Undefined as error:
                 return self.report(point, (), f"jvp along d{param.name} = 1", "a value", f"undefined: {error}")
+        # A kernel leaves out what it multiplies by 0; the formula that is written needs all of its factors.
+        for where, *_, why, _ in missing(self, point, kind) if not self.op.lawful else ():
+            return self.report(point, (COTANGENT,), where, "a value", f"undefined: {why}")
         return None
 
     def check_differentiable(self, point: Point, kind: str) -> None:

@@ -213,7 +213,13 @@ def _point(
     for attr in op.attrs:
         if attr.kind == "real":
             plain = attempt % 2 == 0
-            value = attr.default if plain and attr.default is not None else rng.choice(REALS)
+            value = (
+                attr.default
+                if plain and attr.default is not None
+                else _between(rng)
+                if narrow
+                else rng.choice((*REALS, *known))
+            )
             tensors[attr.name], shapes[attr.name], kinds[attr.name] = {(): value}, (), "real"
             known = (*known, value, -value)
     longest = max(1, *sizes.ints.values()) if sizes.ints else 1
@@ -262,7 +268,7 @@ def in_domain(point: Point) -> bool:
     """Whether every requirement and domain condition holds at all indices."""
     for cond in flat((*point.op.requires, *point.op.domain)):
         names = sorted(free_symbols(cond) - point.sizes.ints.keys())
-        spans = [range(_extent(point, cond, name)) for name in names]
+        spans = [range(extent_of(point, cond, name)) for name in names]
         for values in itertools.product(*spans):
             if not _holds_at(point, cond, dict(zip(names, values, strict=True))):
                 return False
@@ -283,7 +289,7 @@ def _holds_at(point: Point, cond: Cond, indices: Mapping[str, int]) -> bool:
     return False
 
 
-def _extent(point: Point, cond: Cond, name: str) -> int:
+def extent_of(point: Point, cond: Cond, name: str) -> int:
     """The extent of a free index of a condition: of an axis at which it is read bare."""
     for node in walk(cond):
         reads = [(node.tensor, node.index)] if isinstance(node, Read | BoolRead) else []
