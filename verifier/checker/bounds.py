@@ -100,24 +100,26 @@ class Bounds:
     """Intervals of terms in their scopes; what they need of integers is shown by hints."""
 
     def __init__(self, scope: Scope, hints: Hints) -> None:
-        self.hints, self.reads = hints, dict[str, Interval]()
-        for term, found, _ in (said for fact in scope.reals for said in _said(fact)):
+        self.hints, self.reads, self.apart = hints, dict[str, Interval](), set[str]()  # `apart`: no entry is 0
+        for term, found, hole in (said for fact in scope.reals for said in _said(fact)):
             # `x[0] > 0` and `x[i, i] > 0` speak of some entries only
             names = [p.free - scope.fixed for p in term.args[1:]] if term.tag == "read" else [frozenset("01")]
             bare = all(len(n) == 1 and p is sym(*n) for p, n in zip(term.args[1:], names, strict=False))
             if bare and len(frozenset[str]().union(*names)) == sum(map(len, names)):
                 self.reads[term.args[0]] = meet(self.reads.get(term.args[0], ANY), found)
+                self.apart |= {term.args[0]} if hole == 0 else set()
 
     def of(self, term: Node, scope: Scope) -> Interval:
         """An interval that the term's value lies in, where it has one."""
         low, high = self._of(term, scope)
         for fact in (f for f in scope.reals if f.tag in ("lt", "le") and term in f.args):
             (a, b), strict = fact.args, fact.tag == "lt"
-            if b is term and a.tag == "read":  # it is above all that a is above
-                end, opened = self._of(a, scope)[0]
+            sure = fact in scope.path  # else there may be no index of which it says something
+            if b is term and (sure or a.free <= scope.fixed | term.free):  # it is above all that a is above
+                end, opened = self.of(a, scope.bare())[0]
                 low = max(low, (end, opened or strict))
-            if a is term and b.tag == "read":
-                end, opened = self._of(b, scope)[1]
+            if a is term and (sure or b.free <= scope.fixed | term.free):
+                end, opened = self.of(b, scope.bare())[1]
                 high = max(high, (end, opened or strict))
         for about, known, hole in (said for fact in scope.reals for said in _said(fact)):
             if about is term:
@@ -148,7 +150,8 @@ class Bounds:
                 out = times(out, power(self.of(base, scope), exponent))
             return out
         if tag == "pow":
-            return power(self.of(args[0], scope), args[1])
+            found = power(self.of(args[0], scope), args[1])
+            return meet(found, POSITIVE) if args[1] % 2 == 0 and self.nonzero(args[0], scope) else found
         if tag == "select":
             yes, no = self.of(args[1], scope.under(args[0])), self.of(args[2], scope.under(negate(args[0])))
             return min(yes[0], no[0]), min(yes[1], no[1])
@@ -213,6 +216,11 @@ class Bounds:
         usable = [k for k, end in enumerate(ends) if name not in end.free]
         return self.hints.choice(usable, fits)
 
+    def nonzero(self, term: Node, scope: Scope) -> bool:
+        """Whether a term is not 0 where it has a value: by its interval, or since none of the tensor's entries is."""
+        i = self.of(term, scope)
+        return positive(i) or positive(neg(i)) or (term.tag == "read" and term.args[0] in self.apart)
+
     def settles(self, cond: Node, scope: Scope) -> bool:
         """Whether intervals alone show a condition."""
         tag, args = cond.tag, cond.args
@@ -221,16 +229,14 @@ class Bounds:
         if tag == "or":
             below, above = (c.args if c.tag == "lt" else (ONE, ONE) for c in args[:2])
             if len(args) == 2 and below[1] is above[0] is ZERO and below[0] is above[1]:  # t < 0 or 0 < t
-                i = self.of(below[0], scope)
-                return positive(i) or positive(neg(i))
+                return self.nonzero(below[0], scope)
             return any(self.settles(c, scope) for c in args)
         if tag in ("lt", "le"):
             i = self.of(args[1] if args[0] is ZERO else add(args[1], mul(num(-1), args[0])), scope)
             return positive(i) if tag == "lt" else nonnegative(i)
         if tag == "not" and args[0].tag == "same":
             a, b = args[0].args
-            i = self.of(a if b is ZERO else add(b, mul(num(-1), a)), scope)
-            return positive(i) or positive(neg(i))
+            return self.nonzero(a if b is ZERO else add(b, mul(num(-1), a)), scope)
         return cond is TRUE or (tag in ("ge", "eq") and self.hints.shown(scope.facts, cond))
 
 

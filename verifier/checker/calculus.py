@@ -63,7 +63,8 @@ round x | 0 | | (+ (floor (+ x 1/2)) (- (if (and (= (floor (+ x 1/2)) (+ x 1/2))
 max a b | (if (< b a) 1 (if (= a b) 1/2 0)) ; (if (< a b) 1 (if (= a b) 1/2 0)) | | (if (< a b) b a)
 min a b | (if (< a b) 1 (if (= a b) 1/2 0)) ; (if (< b a) 1 (if (= a b) 1/2 0)) | | (if (< a b) a b)
 """
-STEPS = frozenset(("sign", "floor", "ceil", "trunc", "round"))  # what jumps
+STEPS = {"sign": "(= x 0)", "round": "(= (+ x (- (floor x))) 1/2)"}  # what jumps: where
+STEPS |= dict.fromkeys(("floor", "ceil", "trunc"), "(= x (floor x))")
 
 
 class Function(NamedTuple):
@@ -165,6 +166,11 @@ def domain(name: str, args: tuple[Node, ...]) -> Node:
     """Where a function has a value."""
     found, names = function(name, args)
     return TRUE if found.domain is None else _built(found.domain, names)
+
+
+def jump(name: str, x: Node) -> Node:
+    """Where a step has its jumps."""
+    return _built(_read(STEPS[name])[0], {"x": x})
 
 
 def partial(name: str, args: tuple[Node, ...], k: int) -> Node:

@@ -44,11 +44,13 @@ class Statement(NamedTuple):
 
 
 def tied(op: Op) -> bool:
-    """Whether the formula may have ties: what a stanza declares, conditions on reals, optima, functions with kinks."""
+    """Whether the formula may have ties: what a stanza declares, and of what varies a condition, optimum or kink."""
+    moving = {p.name for p in op.moving}
 
     def one(n: Node) -> bool:
         kinked = n.tag in ("lt", "le", "same") or (n.tag == "reduce" and n.args[0] in ("max", "min"))
-        return kinked or (n.tag == "call" and n.args[0] in (*STEPS, "abs", "max", "min"))
+        kinked = kinked or (n.tag == "call" and n.args[0] in (*STEPS, "abs", "max", "min"))
+        return kinked and any(inner.tag == "read" and inner.args[0] in moving for inner in t.walk(n))
 
     return bool(op.kinks) or any(map(one, t.walk(op.meaning())))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from .calculus import domain, nonzero
@@ -65,6 +65,13 @@ class Scope:
             found.reals = (*self.reals, *(c for c in conds if (c.args[0] if c.tag == "not" else c).tag in REAL))
         return self._inner[conds]
 
+    def bare(self) -> Scope:
+        """This scope without its comparisons of reals."""
+        if ("bare",) not in self._inner:
+            found = self._inner["bare",] = self._copy()
+            found.reals = ()
+        return self._inner["bare",]
+
     def of(self, formula: Formula) -> Scope:
         """The scope of a formula's body."""
         return self.inside(*zip(formula.indices, formula.extents, strict=True))
@@ -81,15 +88,17 @@ def scope_of(op: Op, closed: bool = False) -> Scope:
     """The scope outside of an operator's formulas: its sizes are not negative, and what it requires holds."""
     scope = Scope(op.fixed, Facts(), closed)
     scope.facts.assume(*(ge(sym(name)) for name in sorted(op.sizes)))
+    tables = {p.name: p.extents for p in (*op.params, op.output)}
     for cond in (part for whole in (*op.requires, *op.domain) for part in parts(whole)):
         nodes = list(walk(cond))
         own = cond.free - op.fixed
         reads = {n for n in nodes if n.tag in ("read", "bool", "entry")}
         named = {n: [p.args[0][1][0].args[0] for p in n.args[1:] if _bare(p)] for n in reads}
         if any(n.tag in REAL for n in nodes):
-            # It holds at all indices of what it reads; of an index as a number it may say less.
+            # It holds at all indices of what it reads, if each has one range; of an index as a number it may say less.
             counted = any(n.tag == "size" and not n.free.isdisjoint(own) for n in nodes)
-            scope.reals += () if counted or not own <= {name for names in named.values() for name in names} else (cond,)
+            spans = {(x, e if _bare(p) else x) for n in reads for p, e in _places(n, tables) for x in p.free & own}
+            scope.reals += () if counted or sorted(x for x, _ in spans) != sorted(own) else (cond,)
         elif not reads and not own:
             scope.facts.assume(cond)
         elif len(reads) == 1:
@@ -98,6 +107,12 @@ def scope_of(op: Op, closed: bool = False) -> Scope:
             if entry.tag == "entry" and len(names) == len(entry.args) - 1 == len(own) and own == set(names):
                 scope.facts.every.append((entry, tuple(names), cond))
     return scope
+
+
+def _places(entry: Node, tables: Mapping[str, tuple[Node, ...]]) -> Iterator[tuple[Node, Node]]:
+    """Each position of an entry, with its axis's extent."""
+    extents = tables.get(entry.args[0], ())
+    return zip(entry.args[1:], extents, strict=len(extents) > 0)
 
 
 def _bare(p: Node) -> bool:
