@@ -29,7 +29,7 @@ from forging import (
     with_tables,
 )
 from gradproof.compiler.elaborate import load_text
-from gradproof.verifier.checker import sides
+from gradproof.verifier.checker import kinks, sides
 from gradproof.verifier.checker.evidence import Checked
 from gradproof.verifier.checker.reading import canonical
 from gradproof.verifier.checker.terms import Refused
@@ -577,6 +577,22 @@ def test_a_need_is_not_met_because_some_index_meets_it() -> None:
     data = opened(content)
     with pytest.raises(Refused, match="what runs"):
         sides.dom(Checked(data).op("f"), {}, Search())
+
+
+@pytest.mark.parametrize("name", ["i", "?0"])
+def test_an_entry_at_a_tie_is_not_that_of_a_sum(name: str) -> None:
+    """At x[i] = 0 the sum over all x[k] is not 0, whatever its index is called."""
+    text = "op f(x: [n]) -> [n] { y[i] = select(x[i] > 0, sum(k) x[k], 0) }"
+    text = text.replace("select(x[i]", "sum(j) select(x[j]") if name == "?0" else text
+
+    def change(data: Data) -> None:
+        for entry in data["terms"]:
+            entry[:] = [name if isinstance(part, str) and part.startswith("k#") else part for part in entry]
+
+    data = opened(forged(claimed(load_text(text).ops.values()), change))
+    assert any(entry[:3] == ["reduce", "sum", name] for entry in data["terms"])
+    with pytest.raises(Refused, match="continuous|entry of its own"):
+        kinks.kink(Checked(data).op("f"), {}, Search())
 
 
 def test_parts_of_two_certificates() -> None:

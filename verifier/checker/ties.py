@@ -31,33 +31,14 @@ from functools import partial
 from itertools import permutations
 from typing import Any, NamedTuple
 
+from . import terms as t
 from .calculus import STEPS, simpler
 from .linear import Hints
 from .normal import NONE, Form, scaled
 from .operators import Op
 from .scopes import REAL
 from .smooth import Formula, Ranges, put
-from .terms import (
-    FALSE,
-    TRUE,
-    ZERO,
-    Node,
-    Refused,
-    add,
-    both,
-    either,
-    make,
-    mul,
-    negate,
-    num,
-    power,
-    rebuild,
-    reduce,
-    select,
-    substitute,
-    sym,
-    walk,
-)
+from .terms import FALSE, TRUE, ZERO, Node, Refused
 
 WEIGHTS = (Fraction(0), Fraction(1), Fraction(1, 2))
 
@@ -89,7 +70,7 @@ class Ties(Formula):
         self.values, self.rules = list(self.units(self.value)), list(self.units(self.rule))
         self.ties: dict[tuple[Ranges, Node], Tie] = {}
         for unit in (*self.values, *self.rules):
-            if any(self.tied(inner) for n in walk(unit.body) if n.tag == "reduce" for inner in walk(n)):
+            if any(self.tied(inner) for n in t.walk(unit.body) if n.tag == "reduce" for inner in t.walk(n)):
                 raise Refused("ties under a sum inside of what ties")
             for cond in self.direct(unit.body):
                 self.tie(unit, cond)
@@ -98,26 +79,26 @@ class Ties(Formula):
         """The term with functions that have kinks written out, and no choice inside of what is compared."""
         if term.tag == "poly":
             return term
-        term = rebuild(term, self.plain)
+        term = t.rebuild(term, self.plain)
         if term.tag == "call":
             found = simpler(term.args[0], term.args[1:])
-            if found is not None and any(n.tag in REAL for n in walk(found)):
+            if found is not None and any(n.tag in REAL for n in t.walk(found)):
                 return self.plain(found)
             if term.args[0] in STEPS and self.varies(term):
                 raise Refused(f"the sides of {term.args[0]} are not known")
-        compared = term.tag in REAL and not any(n.tag == "reduce" for n in walk(term))
+        compared = term.tag in REAL and not any(n.tag == "reduce" for n in t.walk(term))
         if not compared and not (term.tag == "reduce" and term.args[0] == "sum"):
             return term
         inside = term if compared else term.args[4]
-        conds = {n.args[0] for n in _outside(inside) if n.tag == "select" and any(map(self.tied, walk(n.args[0])))}
+        conds = {n.args[0] for n in _outside(inside) if n.tag == "select" and any(map(self.tied, t.walk(n.args[0])))}
         cond = min((c for c in conds if compared or term.args[1] not in c.free), key=lambda c: c.key, default=None)
         if cond is None:
             return term
         yes, no = (_decided(inside, cond, k) for k in (1, 2))
         if compared:
-            return either(both(cond, self.plain(yes)), both(negate(cond), self.plain(no)))
+            return t.either(t.both(cond, self.plain(yes)), t.both(t.negate(cond), self.plain(no)))
         kind, var, extent, guard, _ = term.args
-        return select(cond, *(self.plain(reduce(kind, var, extent, guard, side)) for side in (yes, no)))
+        return t.select(cond, *(self.plain(t.reduce(kind, var, extent, guard, side)) for side in (yes, no)))
 
     def direct(self, node: Node) -> Iterator[Node]:
         """The ties outside of sums."""
@@ -134,13 +115,13 @@ class Ties(Formula):
             return
         here = [part for part in (node.args if node.tag == "add" else (node,)) if any(self.direct(part))]
         if here:
-            yield Unit(ranges, add(*here), linear)
+            yield Unit(ranges, t.add(*here), linear)
         if node.tag == "reduce":
             kind, var, extent, guard, body = node.args
             if kind != "sum" or self.ties_in(guard):
                 raise Refused("a condition on values under what is no sum, or in its range")
             name = f"~u{len(ranges)}"  # no name of an operator, and none of `named`
-            yield from self.units(substitute(body, {var: sym(name)}), (*ranges, (name, extent)), linear)
+            yield from self.units(t.substitute(body, {var: t.sym(name)}), (*ranges, (name, extent)), linear)
         elif node.tag == "add" or not here:
             inside = [a for a in node.args if isinstance(a, Node) and a not in here and self.ties_in(a)]
             linear = linear and (node.tag in ("add", "select") or (node.tag == "mul" and len(inside) == 1))
@@ -150,20 +131,20 @@ class Ties(Formula):
     def beyond(self, node: Node) -> Iterator[Node]:
         """What stands in no summand with ties."""
         if not self.ties_in(node):
-            yield from walk(node)
+            yield from t.walk(node)
         elif node.tag == "add" or not any(self.direct(node)):
             for part in (a for a in node.args if isinstance(a, Node)):
                 yield from self.beyond(part)
 
     def ties_in(self, node: Node) -> bool:
         """Whether anything ties inside."""
-        return any(map(self.tied, walk(node)))
+        return any(map(self.tied, t.walk(node)))
 
     def compared(self, unit: Unit, cond: Node) -> tuple[tuple[Ranges, Node], Fraction, Node]:
         """What a comparison compares with 0 (b - a of a < b): its key, the factor of that, and the difference."""
-        if cond.tag not in REAL or any(self.tied(n) for a in cond.args for n in walk(a)):
+        if cond.tag not in REAL or any(self.tied(n) for a in cond.args for n in t.walk(a)):
             raise Refused("a condition on values inside of another, or an optimum")
-        apart, work = add(cond.args[1], mul(num(-1), cond.args[0])), self.work(unit.ranges)
+        apart, work = t.add(cond.args[1], t.mul(t.num(-1), cond.args[0])), self.work(unit.ranges)
         form = work.form(apart)
         if not form:
             raise Refused("a condition that always or never ties")
@@ -182,7 +163,7 @@ class Ties(Formula):
                     slope = self.work(unit.ranges).term({(NONE, NONE, rest): c})
                     steady = not rest or (not self.varies(slope) and self.sign(unit.ranges, slope))
                     if steady and not binders and not conds and self.private(one, unit, form):
-                        value = add(one, mul(num(-1), power(slope, -1), apart))
+                        value = t.add(one, t.mul(t.num(-1), t.power(slope, -1), apart))
                         found.append(Tie(key, apart, one, value, False))
             if not found and unit.ranges:
                 raise Refused("a condition under a sum without an entry of its own, in which it is linear")
@@ -193,17 +174,16 @@ class Ties(Formula):
 
     def private(self, entry: Node, unit: Unit, form: Form) -> bool:
         """Whether an entry is read at this position only, once in p, and each choice of the indices has its own."""
-        bound = {name for name, _ in unit.ranges}
-        used = [p.free & bound for p in entry.args[1:] if p.free & bound]
-        if sorted(used, key=sorted) != [{name} for name in sorted(bound)] or not all(
-            p is sym(*p.free & bound) for p in entry.args[1:] if p.free & bound
-        ):
+        names = {name for name, _ in unit.ranges}
+        bound = set(map(t.sym, names))
+        used = [p for p in entry.args[1:] if not p.free.isdisjoint(names)]
+        if set(used) != bound or len(used) != len(bound):
             return False
-        inside = [n for m in form for part in (*(a for a, _ in m[2]), *m[1]) for n in walk(part)]
+        inside = [n for m in form for part in (*(a for a, _ in m[2]), *m[1]) for n in t.walk(part)]
         if inside.count(entry) > 1:
             return False
-        units = [u for u in (*self.values, *self.rules) if any(_reads(n, entry) for n in walk(u.body))]
-        same = all(n is entry for u in units for n in walk(u.body) if _reads(n, entry))
+        units = [u for u in (*self.values, *self.rules) if any(_reads(n, entry) for n in t.walk(u.body))]
+        same = all(n is entry for u in units for n in t.walk(u.body) if _reads(n, entry))
         return same and all(u.ranges == unit.ranges for u in units)
 
     def side(self, unit: Unit, tie: Tie, sign: int) -> Node:
@@ -217,14 +197,14 @@ class Ties(Formula):
                 if key == tie.key:
                     s = sign if lead > 0 else -sign
                     return TRUE if (s > 0 and n.tag != "same") or (s == 0 and n.tag != "lt") else FALSE
-            return n if n.tag == "poly" else rebuild(n, one)
+            return n if n.tag == "poly" else t.rebuild(n, one)
 
         def decided(n: Node) -> Node:
             """What is known to hold, or not to, at the tie."""
-            n = n if n.tag == "poly" else rebuild(n, decided)
+            n = n if n.tag == "poly" else t.rebuild(n, decided)
             if n.tag not in REAL:
                 return n
-            up = self.sign(unit.ranges, add(n.args[1], mul(num(-1), n.args[0])), tie.entry, tie.value)
+            up = self.sign(unit.ranges, t.add(n.args[1], t.mul(t.num(-1), n.args[0])), tie.entry, tie.value)
             if up > 0:
                 return FALSE if n.tag == "same" else TRUE
             return FALSE if up < 0 else n
@@ -275,15 +255,15 @@ class Ties(Formula):
 
     def leap(self, tie: Tie, mixed: bool) -> None:
         """Refused unless the rule is right where the formula may jump."""
-        read = {n for n in walk(tie.apart) if n.tag == "read" and n.args[0] in self.moving}
+        read = {n for n in t.walk(tie.apart) if n.tag == "read" and n.args[0] in self.moving}
         if tie.whole or tie.key[0] or read != {tie.entry}:
             raise Refused("a jump under a sum, or at a tie of several entries")
         whole = partial(Unit, (), linear=True)
         up, down = (self.side(whole(self.value), tie, sign) for sign in (1, -1))
-        if not mixed and not self.sign((), add(up, mul(num(-1), down))):
+        if not mixed and not self.sign((), t.add(up, t.mul(t.num(-1), down))):
             raise Refused("the rule is no combination of its sides, and the formula is not known to jump")
         name, *place = tie.entry.args
-        along = make("read", "d" + name, *place)
+        along = t.make("read", "d" + name, *place)
         used, wanted = (put(self.side(whole(body), tie, 0), along, ZERO) for body in (self.rule, self.slope))
         if not self.zero((), (used, 1), (wanted, -1)):
             raise Refused("where it jumps in one entry, the derivative by the others is not known to be right")
@@ -295,8 +275,8 @@ class Ties(Formula):
             for tie in left:
                 rivals = [*self.ties.values()] if tie.whole else left
                 others = [o for o in rivals if o is not tie and not self.exclusive(tie, o)]
-                read = {n.args[0] for o in others for n in walk(o.apart) if n.tag == "read"}
-                own = {n.args[0] for n in walk(tie.apart) if n.tag == "read"} & self.moving.keys()
+                read = {n.args[0] for o in others for n in t.walk(o.apart) if n.tag == "read"}
+                own = {n.args[0] for n in t.walk(tie.apart) if n.tag == "read"} & self.moving.keys()
                 if (own if tie.whole else {tie.entry.args[0]}).isdisjoint(read):
                     left.remove(tie)
                     break
@@ -307,7 +287,7 @@ class Ties(Formula):
         """Whether two ties in one entry never hold at once."""
         if a.entry is not b.entry or a.key[0] != b.key[0]:
             return False
-        return self.sign(a.key[0], add(a.value, mul(num(-1), b.value))) != 0
+        return self.sign(a.key[0], t.add(a.value, t.mul(t.num(-1), b.value))) != 0
 
     def declared(self, cond: Node, value: Any) -> Tie:
         """The tie that a declared value is about."""
@@ -316,7 +296,7 @@ class Ties(Formula):
         own = sorted(cond.free - self.op.fixed)
         for ranges in dict.fromkeys(u.ranges for u in (*self.values, *self.rules)):
             for names in permutations([name for name, _ in (*self.ranges, *ranges)], len(own)):
-                here = substitute(cond, dict(zip(own, map(sym, names), strict=True)))
+                here = t.substitute(cond, dict(zip(own, map(t.sym, names), strict=True)))
                 if self.varies(here) and self.compared(Unit(ranges, here, True), here)[0] in self.ties:
                     return self.tie(Unit(ranges, here, True), here)
         raise Refused("a declared kink that the rule does not have")
@@ -324,17 +304,17 @@ class Ties(Formula):
     def agrees(self, tie: Tie, coefficient: Any) -> None:
         """At a declared tie the rule is the declared coefficient times each tangent; under a sum that is 0."""
         if not tie.key[0] and all(p.extents == self.op.forward.extents for p in self.op.moving):
-            place = tuple(map(sym, self.op.forward.indices))
-            tangents = add(*(make("read", "d" + p.name, *place) for p in self.op.moving))
+            place = tuple(map(t.sym, self.op.forward.indices))
+            tangents = t.add(*(t.make("read", "d" + p.name, *place) for p in self.op.moving))
             used = self.side(Unit((), self.rule, True), tie, 0)
-            if not self.zero((), (used, 1), (mul(coefficient, tangents), -1)):
+            if not self.zero((), (used, 1), (t.mul(coefficient, tangents), -1)):
                 raise Refused("the rule's value at a kink is not the declared one")
             return
-        tensors = {"d" + n.args[0] for n in walk(tie.apart) if n.tag == "read"}
+        tensors = {"d" + n.args[0] for n in t.walk(tie.apart) if n.tag == "read"}
         left = [*self.beyond(self.rule)]
         for unit in self.rules:
             work, same = self.work(unit.ranges), unit.ranges == tie.key[0]
-            left += walk(work.term(work.form(self.side(unit, tie, 0))) if same else unit.body)
+            left += t.walk(work.term(work.form(self.side(unit, tie, 0))) if same else unit.body)
         if coefficient is not ZERO or any(n.tag == "read" and n.args[0] in tensors for n in left):
             raise Refused("the rule's value at a kink under a sum is not known to be the declared one")
 
@@ -351,7 +331,7 @@ def _decided(node: Node, cond: Node, k: int) -> Node:
     """A term where a condition holds (1) or not (2)."""
     if node.tag == "select" and node.args[0] is cond:
         return _decided(node.args[k], cond, k)
-    return node if node.tag == "poly" else rebuild(node, lambda n: _decided(n, cond, k))
+    return node if node.tag == "poly" else t.rebuild(node, lambda n: _decided(n, cond, k))
 
 
 def _reads(n: Node, entry: Node) -> bool:
