@@ -591,7 +591,7 @@ def test_an_entry_at_a_tie_is_not_that_of_a_sum(name: str) -> None:
 
     data = opened(forged(claimed(load_text(text).ops.values()), change))
     assert any(entry[:3] == ["reduce", "sum", name] for entry in data["terms"])
-    with pytest.raises(Refused, match="continuous|entry of its own"):
+    with pytest.raises(Refused, match=r"continuous|entry of its own"):
         kinks.kink(Checked(data).op("f"), {}, Search())
 
 
