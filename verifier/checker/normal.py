@@ -589,6 +589,10 @@ class Normal:
             )
         if not binders and not conds:
             return {(binders, conds, factors): 1}
+        for cond in conds:  # one at a time: what is made simpler by another must not make that one simpler
+            known = [c.args[0] for c in conds if c.tag == "ge" and c is not cond]
+            if (easier := self.whole(cond, ranges, known)) is not cond:
+                return self.moved((binders, conds - {cond}, factors), {}, self.where(easier))
         value = self._solved(ranges, conds)
         if value is not None:
             var, p, cond = value

@@ -324,6 +324,8 @@ def rebuild(node: Node, change: Callable[[Node], Node]) -> Node:
             out = plus(out, product)
         return out
     args = [change(a) if isinstance(a, Node) else a for a in node.args]
+    if node.tag not in ATOMS and all(a is b for a, b in zip(args, node.args, strict=True)):
+        return node
     if node.tag in ("div", "mod", "imin", "imax"):
         return built(node.tag, *args)
     if node.tag in ("sym", "entry"):

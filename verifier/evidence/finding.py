@@ -83,6 +83,8 @@ class Trial:
         kept, given, used = dict(self.proof.left), len(self.hints.given), self.hints.used
         try:
             self.proof.step(kind, places[mono], *rest)
+            if self.proof.left == kept:
+                raise Refused("it changes nothing")
         except (Refused, ValueError, IndexError, RecursionError):
             self.failed.add(key)
             self.proof.left = kept

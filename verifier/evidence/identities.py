@@ -35,10 +35,22 @@ class Finder(Lawful, Indices, Denominators, Signs):
         try:
             for _ in range(8):
                 before = set(self.proof.left)
-                for strategy in (self.laws, self.few, self.blocks, self.match, self.clear, self.implied, self.cases):
+                for strategy in (
+                    self.laws,
+                    self.absorb,
+                    self.regions,
+                    self.few,
+                    self.blocks,
+                    self.match,
+                    self.clear,
+                    self.implied,
+                    self.cases,
+                ):
                     if not self.proof.left:
                         return True
                     strategy()
+                if set(self.proof.left) == before:
+                    self.choices()
                 if set(self.proof.left) == before:
                     break
         except OutOfTime:

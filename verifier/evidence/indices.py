@@ -12,6 +12,8 @@ from gradproof.verifier.checker.terms import Node
 from gradproof.verifier.evidence.finding import Trial
 
 Solved = dict[str, Node]
+REGIONS = 4  # conditions that tell regions apart
+CHOICES = 8  # splits by which integer is the smaller
 CUTS = 8  # sums that are split by a condition
 
 
@@ -37,7 +39,73 @@ class Indices(Trial):
         conds = self.proof._integers(mono)
         if conds and self.try_("empty", mono):
             return True
+        if any(self._pinned(mono, c.args[0]) for c in conds if c.tag == "ge"):
+            return True
         return any(self.try_("drop", mono, k) for k in range(len(conds)))
+
+    def _pinned(self, mono: Mono, p: Node) -> bool:
+        """p >= 0 stands beside -p >= 0: p is 0, which says what a name in it is."""
+        ranges, facts = dict(mono[0]), [c.args[0] for c in mono[1] if c.tag == "ge"]
+        if not self.work.surely(t.minus(t.const(0), p), ranges, facts):
+            return False
+        if p.free & ranges.keys():
+            return self.try_("have", mono, self.sharing.ref(t.eq(p)))
+        for name in sorted(p.free):
+            found = linear(p, name)
+            unit = None if found is None else t.value(found[0])
+            if found is not None and unit in (1, -1) and any(name in a.free for a, _ in mono[2]):
+                atom, value = t.make("sym", name), t.times(found[1], t.const(-int(unit or 1)))
+                return self.try_("put", mono, self.sharing.ref(atom), self.sharing.ref(value))
+        return False
+
+    def absorb(self) -> None:
+        """Split a sum where a part of it cancels with another: m - m [c] is m [not c]."""
+        for _ in range(40):
+            monos = self.monomials()
+            pairs = ((a, b) for a in monos for b in monos if a is not b and a[0] == b[0] and a[2] == b[2])
+            more = ((a, c) for a, b in pairs for c in sorted(b[1] - a[1], key=lambda c: c.key) if c.tag in ("ge", "eq"))
+            if not any(self.shorter("split", a, self.sharing.ref(c)) for a, c in more):
+                break
+
+    def regions(self) -> None:
+        """Split sums that differ in their conditions only by all of these; undone where it leaves as many."""
+        groups: dict[Any, list[Mono]] = {}
+        for mono in self.monomials():
+            groups.setdefault((mono[0], mono[2]), []).append(mono)
+        for key, members in groups.items():
+            every = NONE.union(*(m[1] for m in members)) - members[0][1].intersection(*(m[1] for m in members))
+            bounds = sorted((c for c in every if c.tag == "ge"), key=lambda c: c.key)
+            if len(members) < 2 or not 0 < len(bounds) <= REGIONS:
+                continue
+            before = self.before()
+            for cond in bounds:
+                for mono in self._group(key):
+                    if cond not in mono[1] and t.negate(cond) not in mono[1]:
+                        self.try_("split", mono, self.sharing.ref(cond))
+            for _ in range(20):
+                if not any(self._imply(mono) for mono in self._group(key)):
+                    break
+            if len(self._group(key)) >= len(members):
+                self.undo(before)
+
+    def choices(self) -> None:
+        """Split a sum by which of two integers is the smaller, where it reads a tensor at that one."""
+        for _ in range(CHOICES):
+            if not any(self._choose(mono) for mono in self.monomials()):
+                break
+        self.implied()
+
+    def _choose(self, mono: Mono) -> bool:
+        ranges, facts = dict(mono[0]), [c.args[0] for c in mono[1] if c.tag == "ge"]
+        for atom in sorted(_atoms(mono), key=lambda a: (a.depth, a.key)):
+            if atom.tag in ("imin", "imax"):
+                less = t.minus(*atom.args)
+                if less.free <= self.proof.taken | ranges.keys() and not self.work.surely(less, ranges, facts):
+                    return self.try_("split", mono, self.sharing.ref(t.ge(less)))
+        return False
+
+    def _group(self, key: Any) -> list[Mono]:
+        return [m for m in self.monomials() if (m[0], m[2]) == key]
 
     def blocks(self) -> None:
         """Take an index apart that is read in blocks: v = a * d + b."""
@@ -56,7 +124,7 @@ class Indices(Trial):
                 if found is None or t.value(found[0]) != 1 or not den.free.isdisjoint(ranges):
                     continue
                 count = _over(ranges[v], den)
-                if count is None:
+                if count is None or t.value(count) == 1:
                     continue
                 old = sorted(mono[0], key=lambda b: b[0])
                 names = [n for n, _ in old if n != v]
@@ -74,33 +142,37 @@ class Indices(Trial):
 
     def match(self) -> None:
         """Bring sums to the indices of a sum that they cancel with."""
-        for _ in range(12):
+        for _ in range(16):
             monos = self.monomials()
-            pairs = ((a, b) for a in monos for b in monos if a is not b and _alike(a, b))
-            if not any(self._match(a, b) for a, b in pairs):
+            pairs = [(a, b) for a in monos for b in monos if a is not b and _alike(a, b)]
+            if not any(step(a, b) for step in (self._cancel, self._fit, self._other) for a, b in pairs):
                 break
 
-    def _match(self, reference: Mono, other: Mono) -> bool:
-        own, theirs = {v for v, _ in reference[0]}, {v for v, _ in other[0]}
-        away = {v: f"{v}'" for v in theirs}
-        apart = {v: t.sym(n) for v, n in away.items()}
-        for equations in islice(_pairings(reference, other, apart), 24):
-            forward = _solve(equations, {*away.values()}, own)
-            backward = _solve(equations, own, {*away.values()})
-            if forward is None or backward is None:
-                continue
-            home = {n: t.sym(v) for v, n in away.items()}
-            there = [forward[away[v]] for v, _ in sorted(other[0])]
-            new = sorted(reference[0])
-            back = [t.substitute(backward[v], home) for v, _ in new]
-            conds = self.proof._integers(reference)
-            if self.move(other, [v for v, _ in new], [e for _, e in new], conds, there, back):
+    def _cancel(self, reference: Mono, other: Mono) -> bool:
+        """Bring a sum to another's indices where they then are one."""
+        before = self.before()
+        for there, back in _changes(reference, other):
+            if self._brought(other, reference, there, back) and len(self.proof.left) < len(before[0]):
                 return True
-            if self._cut(reference, other, dict(zip((v for v, _ in sorted(other[0])), there, strict=True))):
-                return True
-            if self._cut(other, reference, dict(zip((v for v, _ in new), back, strict=True))):
-                return True
+            self.undo(before)
         return False
+
+    def _fit(self, reference: Mono, other: Mono) -> bool:
+        """Split either sum by what the other has more."""
+        return any(
+            self._cut(reference, other, dict(zip((v for v, _ in sorted(other[0])), there, strict=True)))
+            or self._cut(other, reference, dict(zip((v for v, _ in sorted(reference[0])), back, strict=True)))
+            for there, back in _changes(reference, other)
+        )
+
+    def _other(self, reference: Mono, other: Mono) -> bool:
+        """Bring a sum to another's indices, for what comes after."""
+        return any(self._brought(other, reference, there, back) for there, back in _changes(reference, other))
+
+    def _brought(self, mono: Mono, reference: Mono, there: list[Node], back: list[Node]) -> bool:
+        new = sorted(reference[0])
+        conds = self.proof._integers(reference)
+        return self.move(mono, [v for v, _ in new], [e for _, e in new], conds, there, back)
 
     def _cut(self, mono: Mono, other: Mono, change: Solved) -> bool:
         """Split a sum by a condition that the other sum, over other indices, has and this one has not."""
@@ -127,6 +199,19 @@ def _over(p: Node, den: Node) -> Node | None:
     """q with p = q * den as polynomials."""
     whole, rest = divided(p, den)
     return whole if not rest.args else None
+
+
+def _changes(reference: Mono, other: Mono) -> Iterator[tuple[list[Node], list[Node]]]:
+    """The other sum's indices in those of the reference, and back, where both read tensors at the same places."""
+    own = {v for v, _ in reference[0]}
+    away = {v: f"{v}'" for v, _ in other[0]}
+    apart, home = {v: t.sym(n) for v, n in away.items()}, {n: t.sym(v) for v, n in away.items()}
+    for equations in islice(_pairings(reference, other, apart), 24):
+        forward = _solve(equations, {*away.values()}, own)
+        backward = _solve(equations, own, {*away.values()})
+        if forward is not None and backward is not None:
+            back = [t.substitute(backward[v], home) for v, _ in sorted(reference[0])]
+            yield [forward[away[v]] for v, _ in sorted(other[0])], back
 
 
 def _alike(a: Mono, b: Mono) -> bool:
