@@ -12,7 +12,7 @@ from gradproof.verifier.asked import Asked, Identity
 from gradproof.verifier.coq.forms import NotExported
 from gradproof.verifier.coq.theorems import Theorem, identity, integers
 
-LENGTH = 60_000  # characters of one theorem; coqc reads about 50 kB a second
+LENGTH = 400_000  # characters of one theorem; coqc reads about 50 kB a second
 PREAMBLE = Path(__file__).with_name("preamble.v")
 NAME = "THEOREM_"  # the beginning of every theorem's name until it has its number
 ONE_TERM = "both sides are one term"
@@ -82,12 +82,18 @@ class Collector:
             place = f"(* {place.replace('(*', '( *')} *)\n"
         self.theorems.append(Theorem(theorem.statement, place + theorem.text))
 
-    def text(self) -> str:
-        """The whole file."""
-        parts = [PREAMBLE.read_text(encoding="utf-8")]
+    def texts(self, parts: int = 1) -> list[str]:
+        """The theorems in order, as so many files of about one length at most; each needs nothing but Coq."""
+        preamble = PREAMBLE.read_text(encoding="utf-8")
+        whole = sum(len(theorem.text) for theorem in self.theorems)
+        files: list[list[str]] = [[]]
+        length = 0
         for k, theorem in enumerate(self.theorems, start=1):
-            parts.append(theorem.text.replace(NAME, f"T{k}_"))
-        return "\n".join(parts)
+            if files[-1] and length + len(theorem.text) / 2 > whole * len(files) / parts:
+                files.append([])
+            files[-1].append(theorem.text.replace(NAME, f"T{k}_"))
+            length += len(theorem.text)
+        return ["\n".join([preamble, *file]) for file in files]
 
 
 def _name(claim: Claim | None) -> str:

@@ -203,7 +203,7 @@ def ordered(binders: Sequence[Binder], mono: Mono) -> tuple[tuple[str, ...], Ato
     best: tuple[tuple[str, ...], Atom] | None = None
     for chosen in product(*(permutations(group) for group in groups.values())):
         order = [binder for group in chosen for binder in group]
-        names = {name: f"%{height}.{k}" for k, (name, _) in enumerate(order)}
+        names = {name: f"%{height}.{k:02}" for k, (name, _) in enumerate(order)}
         made = tuple((names[name], extent) for name, extent in order)
         candidate = Atom("sum", (made, renamed_mono(mono, names)))
         if best is None or candidate.key < best[1].key:

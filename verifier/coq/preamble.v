@@ -1,4 +1,4 @@
-Require Import Reals ZArith Lia Lra Field.
+Require Import Reals ZArith Lia Lra Field FunctionalExtensionality.
 Open Scope R_scope.
 
 (* Sums over 0 <= i < n, for an integer n; nothing is summed where n <= 0. *)
@@ -55,6 +55,12 @@ Proof.
   rewrite exp_plus, IH. reflexivity.
 Qed.
 
+Lemma inverse_exp : forall x y, x = - y -> exp x = / exp y.
+Proof. intros x y ->. apply exp_Ropp. Qed.
+
+Lemma exp_less_times : forall k x, exp (- (INR k * x)) = (/ exp x) ^ k.
+Proof. intros k x. rewrite exp_Ropp, exp_times. apply inverse_power. Qed.
+
 Lemma sel_b2r : forall c x y, sel c x y = b2r c * x + (1 - b2r c) * y.
 Proof. intros [] x y; simpl; ring. Qed.
 
@@ -66,6 +72,9 @@ Proof. intros [] []; simpl; ring. Qed.
 
 Lemma b2r_not : forall a, b2r (negb a) = 1 - b2r a.
 Proof. intros []; simpl; ring. Qed.
+
+Lemma eqb_turned : forall p q : Z, (p = - q)%Z -> (p =? 0)%Z = (q =? 0)%Z.
+Proof. intros p q H. destruct (Z.eqb_spec p 0), (Z.eqb_spec q 0); lia. Qed.
 
 Global Opaque sum.
 
@@ -90,7 +99,12 @@ Ltac not_negative := first [lia | nia].
 (* Inverses as unknowns: an identity that needs no cancelling holds at every point. *)
 Ltac hide :=
   repeat match goal with
-  | |- context [/ ?x] => lazymatch x with IZR _ => fail | _ => let y := fresh "y" in set (y := / x); clearbody y end
+  | |- context [/ ?x] =>
+      lazymatch x with
+      | IZR (Zpos _) => fail
+      | IZR (Zneg _) => fail
+      | _ => let y := fresh "y" in set (y := / x); clearbody y
+      end
   end.
 
 Ltac cases :=
@@ -102,10 +116,11 @@ Ltac cases :=
 Ltac side := repeat split; first [apply exp_neq_0 | assumption | solve [auto] | lra].
 
 (* One way to write each position: what differs by the order of a polynomial's terms alone is made the same. *)
-Ltac align :=
+Ltac align_here :=
   repeat match goal with
   | |- context [(?p =? 0)%Z] =>
-      match goal with |- context [(?q =? 0)%Z] => tryif constr_eq p q then fail else replace q with p by ring end
+      match goal with |- context [(?q =? 0)%Z] => tryif constr_eq p q then fail else first
+        [ replace q with p by ring | replace (q =? 0)%Z with (p =? 0)%Z by (apply eqb_turned; ring) ] end
   | |- context [(0 <=? ?p)%Z] =>
       match goal with |- context [(0 <=? ?q)%Z] => tryif constr_eq p q then fail else replace q with p by ring end
   | |- context [?f ?p] =>
@@ -115,10 +130,60 @@ Ltac align :=
       end
   end.
 
+(* The same under binders: functions of an index that are the same at every one. *)
+Ltac align :=
+  align_here;
+  repeat match goal with
+  | |- context [sum ?n ?f] =>
+      match goal with
+      | |- context [sum n ?g] =>
+          tryif constr_eq f g then fail else
+            replace (sum n g) with (sum n f) by (apply sum_ext; intros; cbv beta; first [ring | align; ring])
+      end
+  | |- context [?h ?n ?c ?f] =>
+      lazymatch type of h with
+      | Z -> (Z -> bool) -> (Z -> R) -> R =>
+          match goal with
+          | |- context [h n ?d ?g] =>
+              tryif (constr_eq c d; constr_eq f g) then fail else
+                replace (h n d g) with (h n c f)
+                  by (f_equal; apply functional_extensionality; intros; first [reflexivity | align; first [reflexivity | ring]])
+          end
+      | _ => fail
+      end
+  end.
+
+(* Inverses of the same, whatever the order of its terms. *)
+Ltac inverses :=
+  repeat match goal with
+  | |- context [/ ?x] =>
+      match goal with |- context [/ ?y] => tryif constr_eq x y then fail else replace (/ y) with (/ x) by (apply f_equal; ring) end
+  end.
+
 Ltac alg := first
-  [ reflexivity | ring | solve [hide; field] | solve [field; side]
-  | solve [align; ring]
+  [ reflexivity | ring | solve [hide; field]
+  | solve [align; first [ring | inverses; hide; field]]
+  | solve [field; side] | solve [align; field; side]
   | solve [hide; cases; field] | solve [cases; field; side] ].
 
-(* Quotients and remainders by their defining inequalities. *)
-Ltac lia_or_nia := first [lia | Z.to_euclidean_division_equations; first [lia | nia] | nia].
+(* Quotients by what is positive: their defining inequalities, and each length that they are below. *)
+Ltac known_once := repeat match goal with H : _ /\ _ |- _ => destruct H | H : ?x, G : ?x |- _ => clear G end.
+Ltac lengths a b :=
+  repeat match goal with
+  | c : Z |- _ =>
+      lazymatch goal with
+      | _ : (a / b < c)%Z |- _ => fail
+      | _ => assert (a / b < c)%Z by (apply Z.div_lt_upper_bound; lia)
+      end
+  end.
+Ltac quotients :=
+  repeat match goal with
+  | |- context [(?a / ?b)%Z] =>
+      assert (0 < b)%Z by lia; try assert (0 <= a / b)%Z by (apply Z.div_pos; lia); lengths a b;
+      pose proof (Z.mul_div_le a b ltac:(lia)); pose proof (Z.mul_succ_div_gt a b ltac:(lia));
+      let q := fresh "q" in set (q := (a / b)%Z) in *; clearbody q
+  end.
+Ltac lia_or_nia := first
+  [ lia
+  | solve [known_once; repeat split; quotients; nia]
+  | Z.to_euclidean_division_equations; first [lia | nia] ].

@@ -73,14 +73,14 @@ class Printer:
 
     # Integers.
 
-    def poly(self, poly: Poly, bound: Mapping[str, str]) -> str:
-        """An integer expression, in parentheses and Z_scope."""
+    def poly(self, poly: Poly, bound: Mapping[str, str], turn: bool = False) -> str:
+        """An integer expression, in parentheses and Z_scope; or its negative, if that is to begin with a plus."""
         name = poly.as_symbol
         if name is not None:
             return bound[name] if name in bound else self.index(name, bound=False)
-        return f"({self._poly(poly, bound)})%Z"
+        return f"({self._poly(poly, bound, turn)})%Z"
 
-    def _poly(self, poly: Poly, bound: Mapping[str, str]) -> str:
+    def _poly(self, poly: Poly, bound: Mapping[str, str], turn: bool = False) -> str:
         parts = []
         places = {name: k for k, name in enumerate(bound)}
 
@@ -90,7 +90,9 @@ class Printer:
             inside = sorted(places.get(name, -1) for _, names in symbols for name in names)
             return inside, sorted(str(atom) for atom, names in symbols if not names & places.keys())
 
-        for monomial, coefficient in sorted(poly.terms, key=lambda term: place(atom for atom, _ in term[0])):
+        terms = sorted(poly.terms, key=lambda term: place(atom for atom, _ in term[0]))
+        sign = -1 if turn and terms and terms[0][1] < 0 else 1
+        for monomial, coefficient in ((m, sign * c) for m, c in terms):
             ordered = sorted(monomial, key=lambda factor: place((factor[0],)))
             factors = [self._dims(atom, bound) for atom, exponent in ordered for _ in range(exponent)]
             if coefficient != 1 or not factors:
@@ -129,7 +131,7 @@ class Printer:
             case IntCmp(">=", poly):
                 return f"(0 <=? {self.poly(poly, bound)})%Z"
             case IntCmp("==", poly):
-                return f"({self.poly(poly, bound)} =? 0)%Z"
+                return f"({self.poly(poly, bound, turn=True)} =? 0)%Z"
             case And(args):
                 return self._joined("&&", args, bound)
             case Or(args):

@@ -9,7 +9,8 @@ from fractions import Fraction
 from gradproof.compiler.dims import FloorDiv, Max, Min, Mod, Poly
 from gradproof.compiler.terms import And, Cond, IntCmp, Not, Or, Term, Truth
 from gradproof.verifier.coq.forms import Form, NotExported, is_zero, plus, scaled
-from gradproof.verifier.coq.proofs import Prover, Scope, unfolded
+from gradproof.verifier.coq.proofs import Prover, unfolded
+from gradproof.verifier.coq.steps import Scope
 from gradproof.verifier.coq.text import Printer
 
 
@@ -98,13 +99,10 @@ def _bounded(poly: Poly) -> None:
     if any(exponent > 3 for monomial, _ in poly.terms for _, exponent in monomial):
         raise NotExported("a high power of a size")
     for atom in poly.atoms:
-        if isinstance(atom, FloorDiv | Mod):
-            if atom.den.constant is None:
-                raise NotExported("a quotient by a size, which is not linear")
-            _bounded(atom.num)
-        elif isinstance(atom, Min | Max):
-            _bounded(atom.a)
-            _bounded(atom.b)
+        match atom:
+            case FloorDiv(a, b) | Mod(a, b) | Min(a, b) | Max(a, b):
+                _bounded(a)
+                _bounded(b)
 
 
 def _section(name: str, printer: Printer, premises: Sequence[str], claim: str, script: Sequence[str]) -> Theorem:
