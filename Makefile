@@ -39,10 +39,10 @@ cvc5: .venv/.test ## put every question of the prelude and the examples to cvc5 
 coq: .venv/.run ## the ring, field and integer obligations of the prelude as theorems, checked by coqc (Debian: coq)
 	@command -v coqc > /dev/null || apt-get install -y --no-install-recommends coq || \
 	  { echo 'coqc is missing: install Coq 8.16 or newer' >&2; exit 1; }
-	@mkdir -p build/coq
-	$(BIN)/gradproof export-coq build/coq/Prelude.v --prelude
-	coqc -q -w none build/coq/Prelude.v
-	@echo "coqc accepts $$(grep -c '^Theorem' build/coq/Prelude.v) theorems"
+	@rm -rf build/coq && mkdir -p build/coq
+	$(BIN)/gradproof export-coq build/coq/Prelude.v --prelude --parts 16
+	cd build/coq && ls *.v | xargs -P 2 -n 1 nice coqc -q -w none
+	@echo "coqc accepts $$(cat build/coq/*.v | grep -c '^Theorem') theorems"
 
 kinks: .venv/.test ## write docs/kinks.md: what is used at kinks here, in PyTorch and in JAX (jax must be installed too)
 	$(BIN)/python tests/conventions.py

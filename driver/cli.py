@@ -93,6 +93,9 @@ def parser() -> argparse.ArgumentParser:
         "--from", dest="paths", nargs="+", default=[], metavar="FILE", help="a file, a folder, a glob, or -"
     )
     coq.add_argument("--prelude", action="store_true", help="the operators that come with gradproof")
+    coq.add_argument(
+        "--parts", type=int, default=1, metavar="N", help="FILE_1.v to FILE_N.v, to be checked in parallel"
+    )
     _add_timeout(coq)
 
     run = commands.add_parser("run", help="verify a file, then run one of its graphs")

@@ -91,7 +91,7 @@ def smt(args: Namespace) -> int:
 
 
 def coq(args: Namespace) -> int:
-    """`gradproof export-coq`: one file of theorems, and a count of what is not in it."""
+    """`gradproof export-coq`: a file of theorems, or several, and a count of what is not in them, with the reasons."""
     from gradproof.pipeline import prove
     from gradproof.verifier.asked import reading, watching
     from gradproof.verifier.coq.export import Collector
@@ -99,15 +99,21 @@ def coq(args: Namespace) -> int:
     path = Path(args.file)
     if path.suffix != ".v":
         raise UsageError(f"{args.file}: a Coq file ends in .v")
+    if args.parts < 1:
+        raise UsageError(f"--parts {args.parts}: it takes one file at least")
     chosen, found = modules(args.paths, args.prelude), Collector()
     with reading(found.identity), watching(found.asked):
         for module in chosen:
             prove(module, args.timeout)
-    try:
-        path.write_text(found.text(), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{args.file}: can't be written ({error.strerror})") from error
-    print(f"{len(found.theorems)} theorems in {args.file}")
+    texts = found.texts(args.parts)
+    names = [path.with_stem(f"{path.stem}_{k}") for k in range(1, len(texts) + 1)] if args.parts > 1 else [path]
+    for file, text in zip(names, texts, strict=True):
+        try:
+            file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{file}: can't be written ({error.strerror})") from error
+    shown = args.file if args.parts == 1 else f"{names[0]} to {names[-1].name}"
+    print(f"{len(found.theorems)} theorems in {shown}")
     kinds = {"identities": found.identities, "facts about integers": found.integers, "cases on reals": found.reals}
     for name, kind in kinds.items():
         print(f"{name}: {kind.exported} of {kind.total}")
