@@ -171,7 +171,8 @@ def loops_of(graph: Graph) -> tuple[LoopDef, ...]:
 def problems(loop: LoopDef) -> list[str]:
     """What is wrong with a loop's definition; empty where it is well-formed.
 
-    The body's inputs have one role each; states are real, differentiable and as many results as there are states are
+    The body's inputs have one role each, and none is drawn, which would say what its range is.
+    States are real, differentiable and as many results as there are states are
     of their types (equal extents are in the body's size claims, which SHAPE proves); all results are real.
     """
     body, found = loop.body, list[str]()
@@ -180,6 +181,7 @@ def problems(loop: LoopDef) -> list[str]:
         return [f"the roles of {loop.name} are not those of its body's inputs"]
     if not body.outputs or len(loop.columns) < len(body.outputs) or len(loop.states) > len(body.outputs):
         return [f"{loop.name} has {len(loop.states)} states and its body {len(body.outputs)} results"]
+    found += [f"the input `{d.name}` of {loop.name} is drawn, and is given" for d in body.delta if d.seeded is not None]
     moving = {n.name for n in body.gamma}
     equal = {(c.left, c.right) for c in body.size_claims}
     for name, id_ in zip(loop.states, body.outputs, strict=False):

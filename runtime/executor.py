@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from gradproof.compiler.kernels import Scalar
-from gradproof.compiler.plan import Plan
-from gradproof.runtime.binding import Binder
+from gradproof.compiler.plan import Plan, make_plan
+from gradproof.runtime.binding import Binder, Plans
 from gradproof.runtime.interpret import run_kernel, run_program
 from gradproof.runtime.prefixes import unread_guards
 from gradproof.runtime.scalars import FLOAT64, Array, Binding, Floats
@@ -22,10 +22,11 @@ _DTYPES: dict[str, Any] = {"int": np.int64, "bool": np.bool_}
 class Executor:
     """A plan at concrete dims: buffers are allocated here, once, and every run uses them again.
 
-    Runs of one executor exclude each other. Inputs are copied in and results copied out.
+    Runs of one executor exclude each other. Inputs are copied in and results copied out. `plans` gives the plans that
+    the bodies of loops run through.
     """
 
-    def __init__(self, plan: Plan, dims: Mapping[str, int], scalar: Floats = FLOAT64) -> None:
+    def __init__(self, plan: Plan, dims: Mapping[str, int], scalar: Floats = FLOAT64, plans: Plans = make_plan) -> None:
         self.plan, self.scalar = plan, scalar
         program, slots = plan.program, plan.slots
         binding = Binding(dims, {})
@@ -36,7 +37,7 @@ class Executor:
             for k, (kind, size) in enumerate(slots.sizes)
         ]
         self.registers: list[Array] = []
-        binder = Binder(program, self.registers, binding, scalar)
+        binder = Binder(program, self.registers, binding, scalar, plans)
         for reg, slot in enumerate(slots.of):
             shape = binder.shape(program.axes(reg))
             buffer = buffers[slot]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from gradproof.compiler.loops import Column, LoopDef
-from gradproof.compiler.plan import make_plan
+from gradproof.runtime.binding import Plans
 from gradproof.runtime.floats import Array, Floats
 from gradproof.runtime.loops import Body, Given, Loop, Series
 from gradproof.runtime.tape import Semantics, Tape
@@ -224,10 +224,10 @@ class LoopNode:
 class PlanBody:
     """The body run by its plan, bound once: what is fixed is handed in when a loop starts, the rest at each step."""
 
-    def __init__(self, loop: LoopDef, what: str, dims: Mapping[str, int], scalar: Floats) -> None:
+    def __init__(self, loop: LoopDef, what: str, dims: Mapping[str, int], scalar: Floats, plans: Plans) -> None:
         from gradproof.runtime.executor import Executor
 
-        self.executor = Executor(make_plan(loop.body, _MODES[what]), dims, scalar)
+        self.executor = Executor(plans(loop.body, _MODES[what]), dims, scalar, plans)
         buffers = [buffer for _, buffer in self.executor.inputs]
         body, count = loop.body, len(loop.body.outputs)
         places = {n.name: buffer for n, buffer in zip(body.gamma, buffers, strict=False)}
@@ -293,13 +293,19 @@ def _fill(buffers: Sequence[Array | None], values: Sequence[Array]) -> None:
 
 
 def loop_calls(
-    loop: LoopDef, what: str, dims: Mapping[str, int], scalar: Floats, operands: Sequence[Array], out: Array
+    loop: LoopDef,
+    what: str,
+    dims: Mapping[str, int],
+    scalar: Floats,
+    operands: Sequence[Array],
+    out: Array,
+    plans: Plans,
 ) -> Callable[[], None]:
     """The call that runs one step of a plan that is a loop: `operands` are its inputs, then the table and, for a jvp,
 
     a tangent for each differentiable input, for a vjp the table's cotangent; `out` is what it fills.
     """
-    layout, body = Layout(loop, dims, scalar.zeros), PlanBody(loop, what, dims, scalar)
+    layout, body = Layout(loop, dims, scalar.zeros), PlanBody(loop, what, dims, scalar, plans)
     names = [name for name, _ in loop.roles]
     arrays = dict(zip(names, operands, strict=False))
     rest = operands[len(names) :]

@@ -229,9 +229,13 @@ class Program:
     def plan(self, mode: Mode = "forward") -> Plan:
         """The plan that floats run through."""
         if mode not in self._plans:
-            proved = self.certificate.plans.get((graph_digest(self.graph), mode))
-            self._plans[mode] = make_plan(self.graph, mode) if proved is None else proved
+            self._plans[mode] = self._planned(self.graph, mode)
         return self._plans[mode]
+
+    def _planned(self, graph: Graph, mode: Mode) -> Plan:
+        """The plan of the graph, or of the body of a loop: the one that a certificate holds, where it does."""
+        proved = self.certificate.plans.get((graph_digest(graph), mode))
+        return make_plan(graph, mode) if proved is None else proved
 
     def admit(self, inputs: Given, scalar: str | None = None, dims: Mapping[str, int] | None = None) -> Inputs:
         """The inputs as the tape takes them: arrays of these scalars, Γ in id order, Δ by name, and the dims."""
@@ -261,7 +265,7 @@ class Program:
         key = (mode, numbers.name, tuple(given.dims.items()))
         found = self._executors.get(key)
         if found is None:
-            found = self._executors[key] = Executor(self.plan(mode), given.dims, numbers)
+            found = self._executors[key] = Executor(self.plan(mode), given.dims, numbers, self._planned)
             if len(self._executors) > BOUND:
                 self._executors.popitem(last=False)
         named = {n.name: a for n, a in zip(self.graph.gamma, given.context, strict=True)}

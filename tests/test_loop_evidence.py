@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gradproof as gp
+import numpy as np
 import pytest
 from forging import Data, certificate, claimed, forged, node, opened, reason, replayed
 from gradproof.compiler.elaborate import load_path, load_text
 from gradproof.compiler.loops import LoopDef
 from gradproof.compiler.portable import Table
 from gradproof.runtime.loops import Loop
+from gradproof.runtime.program import Program
 from gradproof.verifier.checker.loops import SIZES, check
 from gradproof.verifier.checker.terms import Refused
 from gradproof.verifier.evidence.certificate import body
@@ -518,3 +521,34 @@ def test_no_claim_of_loops_rests_on_a_word(name: str) -> None:
     module = load_path(path)
     content = claimed((), module.graphs.values())
     assert len(replayed(content)) == len(json.loads(content)["claims"])
+
+
+def drawn(data: Data) -> None:
+    """What the body is given passes for numbers that are drawn from 0 to 1, so that it may be divided by."""
+    for one in loop(data)["body"]["delta"]:
+        one[2] = ["uniform", 3, "1/2"]
+
+
+def test_no_input_of_a_body_is_drawn() -> None:
+    assert "draws numbers" in lied(drawn, INVARIANT)
+
+
+def test_a_loaded_loop_runs_the_plans_that_were_proved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those that the planner of the day would make: the body's plan in a certificate is what runs."""
+    path = tmp_path / "loop.gpc"
+    path.write_bytes(certificate(SOURCE))
+    program = gp.load(path, name="f")
+    used: list[Any] = []
+    kept = dict(program.certificate.plans)
+    (inner,) = program.graph.loops.values()
+    asked = Program._planned
+
+    def planned(self: Program, graph: Any, mode: Any) -> Any:
+        used.append(asked(self, graph, mode))
+        return used[-1]
+
+    monkeypatch.setattr(Program, "_planned", planned)
+    given = {"h": np.ones(2), "c": np.ones(2), "xs": np.ones((3, 2)), "w": np.ones(2)}
+    program.vjp(given, tuple(np.ones((3, 2)) for _ in range(3)))
+    bodies = [plan for plan in used if plan.graph == inner.body]
+    assert bodies and all(any(plan is one for one in kept.values()) for plan in bodies)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,7 +15,7 @@ import jax
 import numpy as np
 import pytest
 from gradproof.compiler.elaborate import load_text
-from gradproof.compiler.graph import Graph, Ref
+from gradproof.compiler.graph import Graph, Ref, Seeded
 from gradproof.compiler.loops import LoopDef
 from gradproof.compiler.wellformed import check
 from gradproof.grammar.source import Diagnostic
@@ -627,6 +628,17 @@ def test_a_built_graph_cannot_leave_out_what_its_body_assumes() -> None:
     (loop,) = graph.loops.values()
     careless = replace(loop, body=replace(loop.body, ensures=()))
     assert any("keeps" in problem for problem in check(replace(graph, loops={loop.name: careless})))
+
+
+def test_a_built_graph_cannot_say_that_what_its_body_is_given_is_drawn() -> None:
+    graph = graph_of(
+        "dim T\ngraph cell(h: f64[], const x: f64[]) -> f64[] { return h + x }\n"
+        "graph f(h: f64[], const xs: f64[T]) -> f64[] { return scan_last(cell, h, xs) }"
+    )
+    assert check(graph) == []
+    (loop,) = graph.loops.values()
+    delta = tuple(replace(d, seeded=Seeded("uniform", 3, Fraction(1, 2))) for d in loop.body.delta)
+    assert any("is drawn" in problem for problem in check(with_body(graph, loop, delta=delta)))
 
 
 def test_a_built_graph_cannot_give_its_body_other_dims() -> None:

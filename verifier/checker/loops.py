@@ -35,6 +35,8 @@ class Loop:
     def __init__(self, data: Any, body: Graph, length: Node) -> None:
         leaves = [node[0] for node in body.data["nodes"][: body.leaves]]
         names = [name for name, _ in data["roles"]]
+        if any(seeded is not None for _, _, seeded in body.data["delta"]):
+            raise Refused("the body of a loop draws numbers, and is given others")
         if sorted(names) != sorted([*leaves, *body.delta]):
             raise Refused("the roles of a loop are not those of its body's inputs")
         self.body, self.length, self.reverse = body, length, bool(data["reverse"])
