@@ -174,7 +174,7 @@ LIES: dict[str, tuple[Change, str]] = {
     for f, words in {
         sharper: "no interval",
         more_assumed: "a bound of what does not exist",
-        another_place: "normal forms",
+        another_place: "ends before the proof",
         another_input: "by what is no entry",
         missing_node: "what does not exist",
         an_index_twice: "means two things",
@@ -208,3 +208,25 @@ def test_the_example_rests_on_nobodys_word() -> None:
     module = load_path(path)
     content = claimed((), [module.graphs["composed"]])
     assert len(replayed(content)) == len(opened(content)["claims"])
+
+
+NEIGHBOURS = """
+dim A
+graph f(x: f64[A, A]) -> f64[A, A] {
+  y = 2 * x
+  ensure y[i, j + 1] == 2 * x[i, j + 1]
+  ensure grad(y[i, j], x[i, j + 1]) == 0
+  return y
+}
+"""
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_entry_behind_the_last_is_not_the_next_rows_first(number: int) -> None:
+    def change(data: Data) -> None:
+        ensures(data)[number][1] = node(data, "truth", 1)
+
+    content = claimed((), load_text(NEIGHBOURS).graphs.values())
+    assert len([c for c in replayed(content) if c[0] == "POST"]) == 2
+    assert "POST of f" in reason(forged(content, change))
+    assert not [c for c in replayed(forged(content, change)) if c == ("POST", "f", f"ensure {number}")]

@@ -9,7 +9,7 @@ of its arguments. Relations are shown by intervals; equations, wherever both sid
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import terms as t
 from .bounds import ANY
@@ -20,6 +20,7 @@ from .normal import Normal, plus, scaled
 from .operators import Op
 from .plans import Formula, Index, Meaning, flat
 from .ranges import Ranges
+from .scopes import Scope, in_range, reads
 from .terms import ONE, TRUE, ZERO, Node, Refused
 
 RELATIONS = {"<": "lt", "<=": "le", "==": "same", "!=": "same"}
@@ -125,9 +126,12 @@ class Composed(Meaning):
 def ensured(graph: Graph, op: Callable[[str], Op], number: int, cuts: Any, hints: Hints) -> None:
     """An `ensure` of a graph; Refused where it is not shown."""
     kept = frozenset(map(t.integer, cuts))
-    indices, where, rel, sides = statement(graph, op, number, kept)
+    promise = statement(graph, op, number, kept)
+    indices, where, rel, sides = promise[:4]
     ranges = Ranges(graph, op, hints)
-    scope = ranges.scope.inside(*indices).under(where)
+    around = ranges.scope.inside(*indices)
+    scope = around.under(where)
+    exist(promise, around, scope, hints)
     values = Values(graph)
     for name in [*map(str, range(len(graph.steps))), *values.names]:
         reg = values.number(int(name) if name.isdigit() else name)
@@ -147,10 +151,37 @@ def ensured(graph: Graph, op: Callable[[str], Op], number: int, cuts: Any, hints
         raise Refused("the formulas of both sides have different normal forms")
 
 
-def statement(
-    graph: Graph, op: Callable[[str], Op], number: int, cuts: frozenset[int]
-) -> tuple[list[tuple[str, Node]], Node, str, list[Node]]:
-    """The indices with their ranges, the condition, the relation and both sides, with values written out."""
+class Statement(NamedTuple):
+    """The indices with their ranges, the condition, the relation, both sides with values written out; then as it is
+
+    told: the condition and both sides, the axes of the values in them, and the places between which derivatives are.
+    """
+
+    indices: list[tuple[str, Node]]
+    where: Node
+    rel: str
+    sides: list[Node]
+    told: list[Node]
+    axes: dict[str, tuple[Node, ...]]
+    places: list[tuple[Index, tuple[Node, ...]]]
+
+
+def exist(promise: Statement, around: Scope, scope: Scope, hints: Hints) -> None:
+    """Refused unless the entries that a promise speaks of are there, those of both sides where its condition holds."""
+    found = [(scope, index, axes) for index, axes in promise.places]
+    for k, part in enumerate(promise.told):
+        for here, n in reads(part, scope if k else around):
+            if n.tag in ("read", "bool", "entry") and n.args[0] in promise.axes:
+                found.append((here, n.args[1:], promise.axes[n.args[0]]))
+    for here, index, axes in found:
+        for p, extent in zip(index, axes, strict=True):
+            own = [here.ranges.get(n) for n in p.free if p is t.sym(n)]
+            if own != [extent] and not hints.shown(here.facts, in_range(p, extent)):
+                raise Refused("a promise about an entry that there may not be")
+
+
+def statement(graph: Graph, op: Callable[[str], Op], number: int, cuts: frozenset[int]) -> Statement:
+    """What a promise says."""
     data = graph.data["ensures"][number]
     if len(data) == 4:
         return between_values(graph, op, data, cuts)
@@ -159,7 +190,11 @@ def statement(
     away = {n: t.sym(own) for n, own in names.items()}
     composed = Composed(graph, op, cuts, -1)
     numbers = {t.name(n): composed.values.number(a) for n, a in values}
-    slopes = {t.name(g[0]): slope(graph, op, g, cuts, away) for g in gradients}
+    axes = {n: composed.values.axes(reg) for n, reg in numbers.items()}
+    slopes, places = dict[str, Node](), list[tuple[Index, tuple[Node, ...]]]()
+    for g in gradients:
+        slopes[t.name(g[0])], *ends = slope(graph, op, g, cuts, away)
+        places += ends
     if len(names) != len(indices) or len({*numbers, *slopes}) != len(values) + len(gradients):
         raise Refused("a name in a promise that means two things")
 
@@ -174,13 +209,12 @@ def statement(
         return composed.register(reg, index)
 
     parts = [graph.part(p, sort, names) for p, sort in ((place, "c"), (left, "t"), (right, "t"))]
-    where, *sides = (one(t.substitute(part, away)) for part in parts)
-    return [(names[n], graph.poly(e)) for n, e in indices], where, rel, sides
+    told = [t.substitute(part, away) for part in parts]
+    where, *sides = map(one, told)
+    return Statement([(names[n], graph.poly(e)) for n, e in indices], where, rel, sides, told, axes, places)
 
 
-def between_values(
-    graph: Graph, op: Callable[[str], Op], data: Any, cuts: frozenset[int]
-) -> tuple[list[tuple[str, Node]], Node, str, list[Node]]:
+def between_values(graph: Graph, op: Callable[[str], Op], data: Any, cuts: frozenset[int]) -> Statement:
     """A relation between whole values: entries that line up from the last axis."""
     left, rel, right, _ = data
     composed, extents = Composed(graph, op, cuts, -1), dict[str, Node]()
@@ -203,11 +237,11 @@ def between_values(
         return composed.register(value, tuple(index))
 
     sides = [side(*left), side(*right)]
-    return list(extents.items()), TRUE, rel, sides
+    return Statement(list(extents.items()), TRUE, rel, sides, [], {}, [])
 
 
-def slope(graph: Graph, op: Callable[[str], Op], data: Any, cuts: frozenset[int], away: Any) -> Node:
-    """grad(y[at], x[to]): the coefficient of one entry in the tangent along x."""
+def slope(graph: Graph, op: Callable[[str], Op], data: Any, cuts: frozenset[int], away: Any) -> tuple[Any, Any, Any]:
+    """grad(y[at], x[to]): the coefficient of one entry in the tangent along x; both places, with the values' axes."""
     _, output, at, source, to = data
     count = len(graph.steps)
     if not (0 <= t.integer(output) < count and 0 <= t.integer(source) < count):
@@ -226,4 +260,4 @@ def slope(graph: Graph, op: Callable[[str], Op], data: Any, cuts: frozenset[int]
             return t.select(t.eq(t.minus(n.args[1], target)), ONE, ZERO)
         return n if n.tag == "poly" else t.rebuild(n, one)
 
-    return one(found)
+    return one(found), (places[0], composed.values.axes(output)), (places[1], axes)
