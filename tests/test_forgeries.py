@@ -595,6 +595,36 @@ def test_an_entry_at_a_tie_is_not_that_of_a_sum(name: str) -> None:
         kinks.kink(Checked(data).op("f"), {}, Search())
 
 
+TIES = """
+op right(x: [n], const c: [n]) -> [n] {
+  y[i] = max(0, 1 - c[i] * x[i])
+  vjp x[i] = -g[i] * select(c[i] * x[i] <= 1, c[i], 0)
+}
+op middle(x: [n]) -> [] { y[] = sum(i) abs(x[i]) }
+op cut_off[v: real = 0](x: [n]) -> [n] {
+  y[i] = select(x[i] > 1, x[i], v)
+  jump at x[i] = 1: 0
+}
+"""
+
+
+@pytest.mark.parametrize("name", ["right", "middle", "cut_off"])
+@pytest.mark.parametrize("weight", [-1, 0, 1, 2, 3, 10**9, "1/2", None, [1], [], {}])
+def test_another_weight_at_a_tie(name: str, weight: Any) -> None:
+    """The weights are 0, 1 and 1/2, by number: one fits, and what is no weight is none."""
+
+    def change(data: Data) -> None:
+        (claim,) = (c for c in data["claims"] if (c["code"], c["subject"]) == ("KINK", name))
+        assert claim["evidence"]["by"] == "sides"
+        (place,) = (k for k, step in enumerate(claim["evidence"]["steps"]) if type(step) is int)
+        claim["evidence"]["steps"][place] = weight
+
+    content = claimed(load_text(TIES).ops.values())
+    assert reason(content) == ""
+    right = {"right": 0, "middle": 2, "cut_off": 1}[name]
+    assert (reason(forged(content, change)) == "") == (weight == right)
+
+
 def test_parts_of_two_certificates() -> None:
     """The graph, the operators, the terms or the claims of one in the other."""
     one, two = opened(certificate(MODEL)), opened(certificate(MODEL.replace("2 * x[i]", "3 * x[i]")))
