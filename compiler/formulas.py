@@ -115,7 +115,8 @@ def _real_name(name: str, scope: Scope, span: Span) -> Term:
         from gradproof.compiler.functions import FUNCTIONS
 
         constants = [f"{fn}()" for fn, found in FUNCTIONS.items() if not found.arity]
-        raise unknown(name, (*scope.indices, *scope.integers, *scope.reals, *scope.tensors, *constants), span)
+        known = (*scope.indices, *scope.integers, *scope.reals, *scope.tensors, *constants)
+        raise unknown(name, known, span, ended=scope.ended)
     if scope.lifted is None:
         if not scope.tensors[name].extents and scope.tensors[name].kind == "real":
             scope.used.add(name)
@@ -304,6 +305,7 @@ def _reduce(expr: Binder, scope: Scope) -> Term:
     body = real(expr.body, inner)
     for (_, unique, limit), guard in zip(reversed(bound), reversed(guards), strict=True):
         body = reduce_(expr.kind, unique, limit, guard, body)
+    scope.ended.update(name for name, _, _ in bound)
     return body
 
 

@@ -122,7 +122,8 @@ def _named(name: str, scope: Scope, span: Span) -> Poly:
             return Poly.atom(Entry(name, scope.lifted))
         advice = f"read an entry: `{name}[...]`" if kind == "int" else _INTEGERS
         raise Diagnostic("E-INTEGER", f"`{name}` is a {kind} tensor, and an integer is wanted here", span, advice)
-    raise unknown(name, (*scope.indices, *scope.integers, *scope.tensors), span, "index or size")
+    known = (*scope.indices, *scope.integers, *scope.tensors)
+    raise unknown(name, known, span, "index or size", scope.ended)
 
 
 def position_of(expr: Access, scope: Scope) -> tuple[Poly, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from gradproof.compiler.dims import Poly
@@ -40,7 +40,8 @@ class Scope:
     """The names that mean something at one place of a stanza.
 
     `integers` are sizes (`n`, `S..`) and integer attributes, `reals` real attributes, `indices` the bound indices with
-    the unique name of each. In a `fn`, `lifted` is the index at which its tensors, written bare, are read.
+    the unique name of each. In a `fn`, `lifted` is the index at which its tensors, written bare, are read. `ended` are
+    the indices that were bound by a `sum`, `max`, ... which has ended.
     """
 
     integers: frozenset[str]
@@ -51,23 +52,26 @@ class Scope:
     indices: Mapping[str, str] = field(default_factory=dict)
     lifted: tuple[Poly, ...] | None = None
     used: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
 
     def index(self, *named: tuple[str, str]) -> Scope:
         """This scope with more indices: (written name, unique name)."""
-        return replace(self, indices={**self.indices, **dict(named)})
+        return replace(self, indices={**self.indices, **dict(named)}, ended=set())
 
     def reading(self, tensors: Mapping[str, Tensor]) -> Scope:
         """This scope with more tensors."""
         return replace(self, tensors={**self.tensors, **tensors})
 
 
-def unknown(name: str, known: Iterable[str], span: Span, what: str = "name") -> Diagnostic:
-    """The error for a name that nothing defines, with the closest names as advice."""
+def unknown(name: str, known: Iterable[str], span: Span, what: str = "name", ended: Container[str] = ()) -> Diagnostic:
+    """The error for a name that nothing defines, with the closest names as advice, or that no longer means a thing."""
     from difflib import get_close_matches
 
     close = get_close_matches(name, sorted(set(known)), n=3)
     advice = f"did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else ""
-    if what.startswith("index") and not close:
+    if name in ended:
+        advice = f"what `({name})` is over has ended: at a bracket, or at `+` or `-`; write `sum({name}) (... + ...)`"
+    elif what.startswith("index") and not close:
         advice = f"an index stands on the left, or is bound: `sum({name}) ...`"
     return Diagnostic("E-UNKNOWN-NAME", f"unknown {what} `{name}`", span, advice)
 

@@ -499,3 +499,19 @@ def test_ends_are_checked() -> None:
     assert check(replace(found, outputs=(), output_names=()))
     assert check(replace(found, assumes=(replace(found.assumes[0], right=1),)))
     assert check(replace(found, leaves=2))
+
+
+@pytest.mark.parametrize(
+    ("formula", "said"),
+    [
+        ("sum(i) x[i] + x[i]", "has ended"),
+        ("(max(i) x[i]) * i", "has ended"),
+        ("sum(i) x[i] * (sum(j) x[j]) * x[j]", "has ended"),
+        ("x[k]", "is bound"),
+    ],
+)
+def test_an_index_behind_the_end_of_its_sum(formula: str, said: str) -> None:
+    with pytest.raises(Diagnostic) as caught:
+        load_text(f"op f(x: [n]) -> [] {{\n  y[] = {formula}\n}}\n")
+    assert caught.value.code == "E-UNKNOWN-NAME"
+    assert said in caught.value.advice

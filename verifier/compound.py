@@ -1,9 +1,10 @@
 """KINK of max, min and abs of smooth functions that stand inside a larger smooth formula.
 
-Let f = F(m_1, ..., m_k, x), with F and every argument of every m_j = max(a, b), min(a, b) or |a| continuously
-differentiable at z. Where m_j ties, its Clarke subdifferential is the segment between the gradients of its two sides:
-m = b + max(0, a - b), and that of max(0, p) at p = 0 is {w p' : 0 <= w <= 1}, whether or not p' is 0 (Clarke 1983,
-2.3.12). An optimum over an index, or a max of maxima, has the hull of those that attain it if what it is taken of is
+Let f = F(m_1, ..., m_k, x), with F continuously differentiable at z, and so each argument of every m_j = max(a, b),
+min(a, b) or |a|; the smaller argument of a max need only be continuous there, as m_j is the other one near by. Where
+m_j ties, its Clarke subdifferential is the segment between the gradients of its two sides: m = b + max(0, a - b), and
+that of max(0, p) at p = 0 is {w p' : 0 <= w <= 1}, whether or not p' is 0 (Clarke 1983, 2.3.12).
+An optimum over an index, or a max of maxima, has the hull of those that attain it if what it is taken of is
 regular: smooth, or an optimum of its own kind (2.3.12 again; for min, of -m). F is strictly differentiable, so
 
 - where one m_j ties, the others are smooth, and {F_x + sum F_j g_j : g_j in the subdifferential of m_j} is that of f
@@ -52,7 +53,7 @@ from gradproof.verifier.domains import Need, meaning_needs, unmet
 from gradproof.verifier.equality import equal
 from gradproof.verifier.proofs import Proof
 from gradproof.verifier.setting import setting_of
-from gradproof.verifier.sides import interior, plain_cond, put
+from gradproof.verifier.sides import interior, plain_cond, put, put_cond
 
 _PIECE, _CHANGE = "~piece", "~change"
 _WEIGHTS = (Fraction(1, 2), Fraction(0), Fraction(1))
@@ -183,7 +184,7 @@ def prove_compound(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
     tangents = {p.name: TANGENT + p.name for p in op.differentiable}
     changes = {name: name.replace(_PIECE, _CHANGE) for name in formula.pieces}
     slope = derivative(bare, {**tangents, **changes})
-    _check_smooth(op, formula, slope, timeout)
+    _check_smooth(op, formula, bare, slope, timeout)
     for weights in _weights(formula):
         made: dict[str, Term] = {}
         for name, one in formula.pieces.items():
@@ -255,24 +256,43 @@ def _within(formula: _Formula, name: str) -> frozenset[str]:
     return own.union(*(_within(formula, inner) for inner in own))
 
 
-def _check_smooth(op: OpDef, formula: _Formula, slope: Term, timeout: float) -> None:
-    """Everything around the pieces, and in their arguments, is continuously differentiable wherever the meaning is."""
+def _check_smooth(op: OpDef, formula: _Formula, bare: Term, slope: Term, timeout: float) -> None:
+    """Everything around the pieces is continuously differentiable wherever the meaning is, and so are their sides.
+
+    What a side needs may be asked for where it is the larger one only (the smaller one of a minimum): elsewhere the
+    piece is its other side, near by too, since both are continuous.
+    """
     inner = setting_of(op).context.with_ranges(dict(zip(op.forward.indices, op.forward.extents, strict=True)))
-    terms = [meaning_of(op), formula.original(slope)]
+    tangents = {name: TANGENT + name for name in formula.moving}
+    anywhere = [meaning_of(op), formula.original(slope)]
+    active = [*requirements(bare), *requirements(slope)]
     for one in formula.pieces.values():
+        names = tangents | {n: n.replace(_PIECE, _CHANGE) for n in one.inside}
         parts = one.node.args if isinstance(one.node, Call) else (one.node,)
-        tangents = {name: TANGENT + name for name in formula.moving} | {
-            n: n.replace(_PIECE, _CHANGE) for n in one.inside
-        }
-        terms += [formula.original(derivative(part, tangents)) for part in parts]
-    needs: list[Need] = []
-    for term in terms:
-        for need in requirements(term):
-            opened = replace(need, cond=_interior(need))
-            needs.append(Need(opened, inner.with_ranges(dict(need.binders)), "the formula"))
-    missing = unmet(op, needs, meaning_needs(op), timeout)
-    if missing:
-        raise Unsettled(f"the formula may be steep where it ties: {missing[0].requirement.why}")
+        anywhere += [formula.original(derivative(part, names)) for part in parts]
+        if one.regular or not isinstance(one.node, Call) or one.node.fn == "abs":
+            active += [r for part in parts for r in (*requirements(part), *requirements(derivative(part, names)))]
+            continue
+        a, b = one.node.args
+        for side, other in ((a, b), (b, a)):
+            low, high = (other, side) if _kind(one.node) == "max" else (side, other)
+            taken = RealCmp("<=", low, high)
+            for part in (side, derivative(side, names)):
+                active += [replace(r, path=(taken, *r.path)) for r in requirements(part)]
+    missing: list[Need] = []
+    for needs in ([r for term in anywhere for r in requirements(term)], [_original(formula, r) for r in active]):
+        opened = [replace(r, cond=_interior(r)) for r in needs]
+        wanted = [Need(r, inner.with_ranges(dict(r.binders)), "the formula") for r in opened]
+        missing = unmet(op, wanted, meaning_needs(op), timeout)
+        if not missing:
+            return
+    raise Unsettled(f"the formula may be steep where it ties: {missing[0].requirement.why}")
+
+
+def _original(formula: _Formula, need: Requirement) -> Requirement:
+    """What is needed, in the formula's own reads."""
+    whole = formula.whole
+    return replace(need, path=tuple(put_cond(c, whole) for c in need.path), cond=put_cond(need.cond, whole))
 
 
 def _interior(need: Requirement) -> Cond:
