@@ -154,7 +154,7 @@ def missing(
         for index in point.tensors[param.name]:
             for entry in entries if op.jvp is not None else ():
                 assert op.jvp is not None
-                env = _bound(search.env(point, kind, (), search.along(point, param, index)), op.jvp, entry)
+                env = _bound(search.env(point, kind, entry, search.along(point, param, index)), op.jvp, entry)
                 if (error := _undefined(op, op.jvp, env, field)) is not None:
                     where = f"jvp {OUTPUT}{list(entry)} ({TANGENT}{param.name}{list(index)} = 1)"
                     yield where, param.name, index, error, {entry: field.num(Fraction(1))}
