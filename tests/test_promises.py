@@ -13,7 +13,6 @@ from test_soundness import CASES, COMMENTED, expectations
 Change = Callable[[Data], object]
 # Right statements of the soundness cases that the verifier proves and no evidence shows yet.
 LEFT = {
-    ("bounded", 2),
     ("masked", 3),
     ("picked", 1),
     ("shares", 3),

@@ -68,19 +68,24 @@ class Loop:
 
     def demands(self, args: Sequence[int | str], known: Any) -> None:
         """What the body assumes of an input holds of the argument and, of a state, of the one behind each step."""
+        behind: list[int | str] = [-1] * len(args)
+        for i, id_ in zip(self.states, self.body.outputs, strict=False):
+            behind[i] = id_
         kept = said(self.body.data["ensures"])
+        if any(bound not in known for _, bound in self.bounds(args)):
+            raise Refused("nothing shows what the body of a loop assumes of the argument")
+        if any(bound not in kept for i, bound in self.bounds(behind) if i in self.states):
+            raise Refused("nothing shows what the body of a loop assumes of the state behind a step")
+
+    def bounds(self, values: Sequence[int | str]) -> Iterator[tuple[int, Any]]:
+        """What the body assumes, each of one input: its number, and the same said of another value in its place."""
         for bound in said(self.body.data["assumes"]):
             about = [side for side in bound[::2] if side[0] in ("node", "delta")]
             if len(about) != 1:
                 raise Refused("the body of a loop assumes what is not about one of its inputs")
-            place = self.inputs.index(about[0][1])
-            arg = args[place]
-            wanted = [(("delta" if isinstance(arg, str) else "node", arg), known, "the argument")]
-            if place in self.states:
-                wanted.append((("node", self.body.outputs[self.states.index(place)]), kept, "the state behind a step"))
-            for new, where, what in wanted:
-                if tuple(new if part == about[0] else part for part in bound) not in where:
-                    raise Refused(f"nothing shows what the body of a loop assumes of {what}")
+            i = self.inputs.index(about[0][1])
+            new = ("delta" if isinstance(values[i], str) else "node", values[i])
+            yield i, tuple(new if part == about[0] else part for part in bound)
 
 
 def said(bounds: Any) -> set[Any]:

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from .bounds import ANY, NONE, Bounds, Interval, meet, point
 from .graphs import Graph, Step
 from .linear import Hints
+from .loops import Loop, said
 from .operators import Op
-from .scopes import REAL, Need, Scope, parts, scope_of
+from .scopes import REAL, Need, Scope, in_range, parts, scope_of
 from .sides import real_needs, slope
-from .terms import Node, Refused, make, num, rational, rebuild, substitute, sym, walk
+from .terms import (
+    Node,
+    Refused,
+    const,
+    ge,
+    make,
+    minus,
+    num,
+    plus,
+    product,
+    rational,
+    rebuild,
+    substitute,
+    sym,
+    walk,
+)
 
 
 def named(step: Step) -> dict[str, str]:
@@ -34,6 +51,19 @@ def placed(step: Step, node: Node) -> Node:
         return make("poly", (1, (n,))) if n.tag == "entry" else n
 
     return one(substitute(node, {**step.env, **{k: sym(f"{k}`") for k in node.free - step.env.keys()}}))
+
+
+class Table(NamedTuple):
+    """The interval of each result of a loop's body in row 0 of its table, and in the later rows."""
+
+    loop: Loop
+    first: list[Interval]
+    rest: list[Interval]
+
+
+def join(*intervals: Interval) -> Interval:
+    """The least interval around these."""
+    return min(low for low, _ in intervals), min(high for _, high in intervals)
 
 
 class Ranges:
@@ -62,15 +92,64 @@ class Ranges:
             if seeded is not None:
                 self._learn(name, "<=", point(0), False)
                 self._learn(name, "<=" if seeded[0] == "bernoulli" else "<", point(1), True)
+        self.assumed, self.tables = dict(self.known), dict[str, Table]()
         found: dict[object, Interval] = {}
-        for id_, step in self.steps:
+        for id_, step in enumerate(graph.steps[graph.leaves :], graph.leaves):
+            if step.op in graph.loops:
+                self.tables[str(id_)] = table = self.table(step)
+                self.known[str(id_)] = join(*table.first, *table.rest)
+                continue
             key = self.key(step)
             if step.type.kind == "real":
                 if key not in found:
                     forward = op(step.op).forward
                     inside = self.inside(step, zip(forward.indices, forward.extents, strict=True))
-                    found[key] = self.bounds.of(placed(step, op(step.op).meaning()), inside)
+                    term = placed(step, op(step.op).meaning())
+                    for tensor in named(step).values():
+                        if tensor.partition("|")[0] in self.tables:
+                            self.bounds.reads[tensor] = self.read_out(tensor, term, inside)
+                    found[key] = self.bounds.of(term, inside)
                 self.known[str(id_)] = found[key]
+
+    def table(self, step: Step) -> Table:
+        """What is known of a loop's table, where intervals show that what the body assumes holds at every step."""
+        loop = self.graph.loops[step.op]
+        body = Ranges(loop.body, self.op, self.hints)
+        given = [self.known.get(str(arg), ANY) for arg in step.args]
+        rest = [body.known.get(str(id_), ANY) for id_ in loop.body.outputs]
+        first = [given[i] for i in loop.states]
+        first += [point(0)] * (len(rest) - len(first))
+        wanted = [body.assumed.get(str(own), ANY) for own in loop.inputs]
+        kept = [*zip(given, wanted, strict=True), *((rest[k], wanted[i]) for k, i in enumerate(loop.states))]
+        integers = [new for i, new in loop.bounds(step.args) if loop.body.of(loop.inputs[i]).kind == "int"]
+        if any(meet(i, j) != i for i, j in kept) or not said(self.graph.data["assumes"]).issuperset(integers):
+            return Table(loop, [ANY] * len(rest), [ANY] * len(rest))
+        return Table(loop, first, rest)
+
+    def read_out(self, tensor: str, term: Node, scope: Scope) -> Interval:
+        """What a formula reads of a table: of one result, and of the later rows, where that is shown."""
+        loop, first, rest = self.tables[tensor.partition("|")[0]]
+        found = list[Interval]()
+        for n in () if any(n.tag == "reduce" for n in walk(term)) else walk(term):
+            if n.tag == "read" and n.args[0] == tensor and len(n.args) == 3:
+                offset, chosen = const(0), list[int]()
+                spans = list[Node]()
+                for shape in loop.columns:
+                    spans.append(in_range(minus(n.args[2], offset), product(shape)))
+                    offset = plus(offset, product(shape))
+
+                def fits(k: int, spans: list[Node] = spans, chosen: list[int] = chosen) -> bool:
+                    chosen[:] = [k]
+                    return self.hints.shown(scope.facts, spans[k])
+
+                if self.hints.choice(range(len(spans)), fits):
+                    (k,) = chosen
+                    later = self.hints.shown(scope.facts, ge(plus(n.args[1], const(-1))))
+                    found.append(rest[k] if later else join(first[k], rest[k]))
+                    continue
+            if n.tag == "read" and n.args[0] == tensor:
+                found.append(join(*first, *rest))
+        return join(*found) if found else join(*first, *rest)
 
     def _learn(self, name: str, rel: str, value: Interval, up: bool) -> None:
         end = (value[up][0], rel == "<")
@@ -85,7 +164,8 @@ class Ranges:
             self.bounds.reads[name] = self.known.get(name.split("|")[0], ANY)
         same = tuple((places.index(t), self.bounds.reads[t]) for t in tensors.values())
         whole = tuple(t for p, t in zip(step.params, tensors.values(), strict=True) if p.kind == "int")
-        return step.op, tuple(step.env.items()), tuple(step.reals.items()), same, whole
+        tables = tuple(t for t in tensors.values() if t.partition("|")[0] in self.tables)
+        return step.op, tuple(step.env.items()), tuple(step.reals.items()), same, whole, tables
 
     def inside(self, step: Step, ranges: Iterable[tuple[str, Node]]) -> Scope:
         """The scope of an operator's indices at a node."""
