@@ -79,25 +79,34 @@ def _of_fewer_entries(op: OpDef, point: Point, attempt: Attempt, end: float) -> 
     for sizes in choices:
         if (_entries(op, sizes), sizes.weight) >= limit or perf_counter() > end:
             return None
-        for candidate in itertools.chain([_cut(point, sizes)], points_of(op, sizes, 4, 0)):
+        for candidate in itertools.chain(_cuts(point, sizes), points_of(op, sizes, 4, 0)):
             again = attempt(candidate) if in_domain(candidate) else None
             if again is not None:
                 return again, candidate
     return None
 
 
-def _cut(point: Point, sizes: Sizes) -> Point:
-    """The point with its tensors cut down to these sizes; entries that it has not are 1, or the first place."""
+def _cuts(point: Point, sizes: Sizes) -> Iterator[Point]:
+    """The point with its tensors cut down to these sizes, the first entries kept or the last ones.
+
+    Entries that it has not are 1, or the first place.
+    """
     op = point.op
     shapes = {a.name: () for a in op.attrs if a.kind == "real"} | {p.name: sizes.shape(extents(p)) for p in op.params}
     shapes[COTANGENT] = sizes.shape(extents(op.output))
     kinds = {p.name: p.kind for p in op.params}
-    tensors: dict[str, Entries] = {}
-    for name, shape in shapes.items():
-        missing: Any = {"int": 0, "bool": False}.get(kinds.get(name, "real"), Fraction(1))
-        known = point.tensors[name]
-        tensors[name] = {index: known.get(index, missing) for index in itertools.product(*map(range, shape))}
-    return Point(op, sizes, tensors, shapes, point.kinds)
+    for last in (False, True):
+        tensors: dict[str, Entries] = {}
+        for name, shape in shapes.items():
+            missing: Any = {"int": 0, "bool": False}.get(kinds.get(name, "real"), Fraction(1))
+            known = point.tensors[name]
+            ends = map(max, zip(*known, strict=True)) if last and known else itertools.repeat(-1)
+            away = [max(0, end + 1 - n) for end, n in zip(ends, shape, strict=False)]
+            tensors[name] = {
+                index: known.get(tuple(map(int.__add__, index, away)), missing)
+                for index in itertools.product(*map(range, shape))
+            }
+        yield Point(op, sizes, tensors, shapes, point.kinds)
 
 
 def simplified(
