@@ -151,7 +151,7 @@ def with_tables(data: Data) -> Data:
         checked = Checked(data)
         for claim in data["claims"]:
             if claim["evidence"]["by"] == "table":
-                rows = checked.graph(data["graphs"][claim["subject"]]).tables()[claim["code"]]
+                rows = checked.graph(data["graphs"][claim["subject"]]).tables[claim["code"]]
                 claim["evidence"]["rows"] = rows[0] if "semiring" in claim["text"] else rows
     except (Refused, LookupError, TypeError, ValueError):
         pass  # the checker will say so

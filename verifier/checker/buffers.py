@@ -155,11 +155,11 @@ class Layout:
         self.inputs = [(n, kind, tuple(map(poly, axes))) for n, kind, *axes in data["inputs"]]
         if self.inputs != list(wanted) or len({n for n, _, _ in wanted}) != len(wanted):
             raise Refused("the plan's inputs are not the graph's")
-        self._poly, self._part, self._inner = poly, part, dict[int, list[int]]()
-        self._inside = inside
+        self._part, self._inside = part, inside
+        self.reads = dict[int, list[int]]()  # step -> all registers that it reads, where some stand inside of indices
         self.first, self.steps = len(self.inputs), list[tuple[Template, list[int]]]()
         self._axes: list[tuple[Node, ...]] = [axes for _, _, axes in self.inputs]
-        self._kinds: list[str] = [kind for _, kind, _ in self.inputs]
+        self.kinds: list[str] = [kind for _, kind, _ in self.inputs]
         results = [(form.extents[: form.rank], form.kind) for form in forms]
         formed = dict[Any, list[bool]]()
         self.loose = dict[int, list[int]]()  # step -> the registers that it may read outside of them
@@ -167,14 +167,17 @@ class Layout:
             if type(number) is not int or not 0 <= number < len(forms):
                 raise Refused("a step of no template")
             form, (axes, kind) = forms[number], results[number]
-            key = (number, *[(self._kinds[r], self._axes[r]) for r in map(self.reg, regs)])
+            key = (number, *[(self.kinds[r], self._axes[r]) for r in map(self.reg, regs)])
             if key not in formed or form.poly is not None or form.op == "read_at":
                 formed[key] = self._formed(form, regs)
             if formed[key]:
                 self.loose[len(self._axes)] = [r for r, out in zip(regs, formed[key], strict=True) if out]
+            if form.poly is not None or form.op == "read_at":
+                places = [p for what, _, index in form.operands if what == "use" for p in index]
+                self.reads[len(self._axes)] = [*regs, *entries([*places, *([] if form.poly is None else [form.poly])])]
             self.steps.append((form, regs))
             self._axes.append(axes)
-            self._kinds.append(kind)
+            self.kinds.append(kind)
         self._scan(data["slots"], [(kind, poly(p)) for kind, p in data["sizes"]], data["static"])
 
     def axes(self, reg: int) -> tuple[Node, ...]:
@@ -183,7 +186,7 @@ class Layout:
 
     def kind(self, reg: int) -> str:
         """What kind of entries a register has."""
-        return self._kinds[reg]
+        return self.kinds[reg]
 
     def step(self, reg: int) -> tuple[Template, list[int]] | None:
         """What writes a register; None for an input."""
@@ -261,18 +264,9 @@ class Layout:
 
     # Buffers
 
-    def reads(self, reg: int) -> list[int]:
-        """The registers that a step reads, those inside of indices too."""
-        form, regs = self.steps[reg - self.first]
-        inner = self._inner.get(id(form))
-        if inner is None:
-            parts = [p for what, _, index in form.operands if what == "use" for p in index]
-            inner = self._inner[id(form)] = entries([*parts, *([form.poly] if form.poly is not None else [])])
-        return [*regs, *inner] if inner else regs
-
     def _scan(self, slots: Any, sizes: list[tuple[str, Node]], static: Any) -> None:
         """By one pass over the steps: buffers fit, and what is read was not overwritten."""
-        self.count, self.read = self.first + len(self.steps), set[int]()
+        self.count, self.used = self.first + len(self.steps), set[int]()
         count = self.count
         if len(slots) != count or any(type(s) is not int or not 0 <= s < len(sizes) for s in slots):
             raise Refused("a register has no buffer")
@@ -284,20 +278,21 @@ class Layout:
             axes, slot = self._axes[reg], slots[reg]
             if axes not in counts:
                 counts[axes] = product(axes)
-            if sizes[slot] != (self._kinds[reg], counts[axes]):
+            if sizes[slot] != (self.kinds[reg], counts[axes]):
                 raise Refused(f"register {reg} does not fit its buffer")
             if reg < self.first:
                 if slot in holder or reg in fixed:
                     raise Refused(f"input {reg} shares its buffer, or is taken for a constant")
                 holder[slot] = reg
                 continue
-            reads, over = self.reads(reg), False
-            self.read.update(reads)
+            form, regs = self.steps[reg - self.first]
+            reads, over = self.reads.get(reg, regs), False
+            self.used.update(reads)
             for r in reads:
                 if r >= reg or holder.get(slots[r]) != root[r]:
                     raise Refused(f"step {reg} reads a register that is not there, or whose buffer holds another")
                 over = over or slots[r] == slot
-            if self.steps[reg - self.first][0].op == "reshape":
+            if form.op == "reshape":
                 root.append(root[reads[0]])
                 if not over or (reg in fixed) != (reads[0] in fixed):
                     raise Refused(f"register {reg} is a view of another buffer")
@@ -311,12 +306,7 @@ class Layout:
             if over and not self._in_place(reg, slot, slots):
                 raise Refused(f"step {reg} overwrites what it still reads")
             holder[slot] = reg
-        self._ends = [(slot, holder.get(slot)) for slot in range(len(sizes))]
-        self._slots, self._root = slots, root
-
-    def alive(self, reg: int) -> bool:
-        """Whether a register is still there at the end."""
-        return dict(self._ends).get(self._slots[reg]) == self._root[reg]
+        self.alive = {reg for reg in range(count) if holder.get(slots[reg]) == root[reg]}  # at the end
 
     def _in_place(self, reg: int, slot: int, slots: Any) -> bool:
         """Whether the step reads this buffer only at the entry that it is writing, and may be run in place."""
@@ -330,11 +320,7 @@ class Layout:
             if source is None or slots[source] != slot:
                 continue
             mine += 1
-            if (
-                padded
-                or parts != bare
-                or self.axes(source) != self.axes(reg)
-                or (form.op == "select" and position != 1)
-            ):
+            whole = parts == bare and not padded and self.axes(source) == self.axes(reg)
+            if not whole or (form.op == "select" and position != 1):
                 return False
-        return mine == len([r for r in self.reads(reg) if slots[r] == slot])
+        return mine == [slots[r] for r in self.reads.get(reg, regs)].count(slot)

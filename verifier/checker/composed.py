@@ -16,9 +16,9 @@ from .bounds import ANY
 from .buffers import Value, labels
 from .graphs import Graph
 from .linear import Hints
+from .meanings import Formula, Index, Meaning, flat
 from .normal import Normal, plus, scaled
 from .operators import Op
-from .plans import Formula, Index, Meaning, flat
 from .ranges import Ranges
 from .scopes import Scope, in_range, reads
 from .terms import ONE, TRUE, ZERO, Node, Refused

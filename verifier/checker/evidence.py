@@ -101,7 +101,7 @@ def shape(checked: Checked, claim: Data, position: int, about: Data, evidence: D
 
 def table(checked: Checked, claim: Data, position: int, about: Data, evidence: Data) -> None:
     """EDGE, FWD, DENSE: what the runtime's tape did is what the graph says, row by row."""
-    rows, tables = exactly(evidence, ("by", "rows"), "the evidence")["rows"], checked.graph(about).tables()
+    rows, tables = exactly(evidence, ("by", "rows"), "the evidence")["rows"], checked.graph(about).tables
     wanted = tables[claim["code"]]
     if rows != (wanted[0] if "semiring" in claim["text"] else wanted):
         raise Refused("the tape's table is not the graph's")

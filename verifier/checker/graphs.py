@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from .linear import Facts, Hints
@@ -300,6 +301,7 @@ class Graph:
                     found[arg].append([user, position])
         return found
 
+    @cached_property
     def tables(self) -> dict[str, Any]:
         """What a tape of this graph does: edges, values, gradients and tangents, one row a node."""
         uses = self.uses()

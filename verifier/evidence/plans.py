@@ -11,7 +11,7 @@ from gradproof.compiler.kernels import Use, Value, bare, live, renumber_operand,
 from gradproof.compiler.plan import Plan, Planner
 from gradproof.compiler.portable import Table
 from gradproof.compiler.portable_graphs import operand_data
-from gradproof.verifier.checker import plans
+from gradproof.verifier.checker import meanings, plans
 from gradproof.verifier.checker.operators import Op
 from gradproof.verifier.checker.terms import Refused
 from gradproof.verifier.evidence.graphs import read
@@ -119,7 +119,7 @@ def _hinted(subject: Subject, found: dict[Any, Data], table: Table) -> Evidence 
         try:
             plans.check(own, ops.__getitem__, evidence)
             return evidence
-        except plans.Differs as problem:
+        except meanings.Differs as problem:
             if hints.get(problem.key, 0) == 7 or not problem.key:
                 return None
             hints[problem.key] = hints.get(problem.key, 0) + 1
