@@ -16,6 +16,7 @@ from .buffers import Layout, Template, Value, labels, ranged
 from .calculus import domain
 from .graphs import Axes, Step
 from .operators import Op
+from .scopes import in_range
 from .terms import ONE, TRUE, ZERO, Node, Refused, product
 
 INSIDE = "inside"  # entry `inside p e`: p, where 0 <= p < e
@@ -44,19 +45,9 @@ def power(base: Node, exponent: int) -> Node:
     return t.power(base.args[0], base.args[1] * exponent) if base.tag == "pow" else t.power(base, exponent)
 
 
-def inside(p: Node, extent: Node) -> Node:
-    """0 <= p < extent."""
-    return t.both(t.ge(p), t.ge(t.minus(t.minus(extent, p), t.const(1))))
-
-
 def gathered(p: Node) -> bool:
     """Whether a position is known when it runs only: it reads integers."""
     return any(n.tag == "entry" for n in t.walk(p))
-
-
-def sure(node: Node) -> bool:
-    """Whether a term has a value whatever it reads."""
-    return not any(lacking(n) for n in t.walk(node))
 
 
 def lacking(node: Node) -> bool:
@@ -64,15 +55,14 @@ def lacking(node: Node) -> bool:
     tag, args = node.tag, node.args
     if tag == "call":
         return domain(args[0], args[1:]) is not TRUE
-    optimum, inverse = tag == "reduce" and args[0] in ("max", "min"), tag == "pow" and args[1] < 0
-    if inverse and args[0].tag == "num" and args[0] is not ZERO:
-        return False
-    return tag in ("div", "mod") or optimum or inverse or (tag == "entry" and args[0] == INSIDE)
+    inverse = tag == "pow" and args[1] < 0 and (args[0].tag != "num" or args[0] is ZERO)
+    optimum, outside = tag == "reduce" and args[0] in ("max", "min"), tag == "entry" and args[0] == INSIDE
+    return tag in ("div", "mod") or inverse or optimum or outside
 
 
 def product_of(*args: Node) -> Node:
     """The product, of which 0 makes nothing where a factor may have no value: 0 * (1 / 0) is no 0 when it runs."""
-    return t.mul(*args) if ZERO not in args or all(map(sure, args)) else t.make("mul", *args)
+    return t.make("mul", *args) if ZERO in args and any(lacking(n) for a in args for n in t.walk(a)) else t.mul(*args)
 
 
 EACH: dict[tuple[str, str], Callable[..., Node]] = {  # what is made entry by entry
@@ -155,7 +145,7 @@ class Meaning:
         entry, axes = self.register(reg, index, padded), self.layout.axes(reg)
         if not padded:
             return entry
-        bounds = [inside(p, e) for p, e in zip(index, axes, strict=True) if ranges.get(p) is not e]
+        bounds = [in_range(p, e) for p, e in zip(index, axes, strict=True) if ranges.get(p) is not e]
         kind = self.layout.kind(reg)
         if kind == "int":
             raise Refused("an integer register is padded")
@@ -288,6 +278,7 @@ class Formula:
         self.wide: dict[Node, Index] = {}  # the position in a pack -> the indices of its axes
         self.axes = {a.name: a for a in (*step.params, step.output)}
         self.axes |= {"d" + a.name: a for a in step.params} | {"g": step.output}
+        self.packs = {pack for a in self.axes.values() for _, pack, _ in a.axes if pack is not None}
 
     def at(self, key: str, shape: Sequence[Node]) -> Node:
         """The rule's entry at the labels of a tensor of this shape."""
@@ -336,11 +327,6 @@ class Formula:
         inner = {**env, var: self.widened(tuple(map(t.sym, names)), parts)}
         bound = list(zip(names, parts, strict=True))
         return nested(kind, bound, self.node(guard, inner), self.node(body, inner))
-
-    @property
-    def packs(self) -> set[str]:
-        """The packs of the signature."""
-        return {pack for a in self.axes.values() for _, pack, _ in a.axes if pack is not None}
 
     def tensor(self, tag: str, name: str, index: list[Node]) -> Node:
         """An entry of an argument, of the result, of a tangent or of the cotangent."""

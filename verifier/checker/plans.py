@@ -21,6 +21,9 @@ from .operators import Op
 from .reading import exactly
 from .terms import ONE, ZERO, Node, Refused, product
 
+Cuts = frozenset[int]
+Wanted = Callable[[Meaning], Node]
+
 
 class Setting:
     """What all plans of a graph share: its nodes with the fixed dims put in, and what was shown already."""
@@ -140,9 +143,8 @@ class Check:
         if self.known((self.setting.like[id_], key, hint, self.pattern((found, *values.values()), cuts))):
             return None
         op, split = self.setting.ops[step.op], hint % 2 == 1
-        return self.shown(
-            found, cuts, lambda m: Formula(m, op, step, values, split).at(key, found.shape), f"node {id_}", name, hint
-        )
+        wanted: Wanted = lambda m: Formula(m, op, step, values, split).at(key, found.shape)  # noqa: E731
+        return self.shown(found, cuts, wanted, f"node {id_}", name, hint)
 
     def looped(self, step: Step, key: str, values: Mapping[str, Value | None], found: Value) -> None:
         """What is found is what a loop's step in the plan makes of the values, which it gets as whole registers."""
@@ -184,15 +186,7 @@ class Check:
             cuts = frozenset(() if value.reg is None else (value.reg,))
             self.shown(found, cuts, lambda m: m.value(value, labels(len(found.shape))), what)
 
-    def shown(
-        self,
-        found: Value,
-        cuts: frozenset[int],
-        wanted: Callable[[Meaning], Node],
-        what: str,
-        key: str = "",
-        hint: int = 0,
-    ) -> None:
+    def shown(self, found: Value, cuts: Cuts, wanted: Wanted, what: str, key: str = "", hint: int = 0) -> None:
         """A tensor is, entry by entry, what is wanted of the registers that are cut, and defined wherever that is."""
         meaning = Meaning(self.layout, cuts, found.shape, self.setting.inside)
         got = meaning.value(found, labels(len(found.shape)))
@@ -307,9 +301,8 @@ class Check:
         cuts = frozenset(v.reg for v in (before, more) if v.reg is not None)
         if not self.known(self.pattern((total, before, more), cuts)):
             here = labels(len(total.shape))
-            self.shown(
-                total, cuts, lambda m: t.add(m.value(before, here), m.value(more, here)), f"the gradient of node {id_}"
-            )
+            wanted: Wanted = lambda m: t.add(m.value(before, here), m.value(more, here))  # noqa: E731
+            self.shown(total, cuts, wanted, f"the gradient of node {id_}")
 
     def proved(self, evidence: Any, hints: Any) -> None:
         """The plan's outputs are the graph's values, tangents and gradients."""
