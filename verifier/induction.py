@@ -137,9 +137,9 @@ class Induction:
             self.make(self.loop, body),
             self._given(bank, names, ""),
             self._given(bank, self.moving, "d "),
-            [Symbols(bank, f"s{k}") for k in self.results],
-            [Symbols(bank, f"d{k}") for k in self.results],
-            [Symbols(bank, f"g{k}") for k in self.results],
+            [Symbols(bank, f"#s{k}") for k in self.results],
+            [Symbols(bank, f"#d{k}") for k in self.results],
+            [Symbols(bank, f"#g{k}") for k in self.results],
             {n: Symbols(bank, f"grad {n}") for n in self.walked},
         )
 
@@ -178,14 +178,14 @@ class Induction:
         world, t = self.fresh(), Step("t")
         bank = world.bank
         names = [n for n, _ in self.loop.roles]
-        rows = [bank.apply(f"s{k}[t]") for k in self.results]
+        rows = [bank.apply(f"#s{k}[t]") for k in self.results]
         args = self.inputs(bank, names, "", rows, "t")
         if not moved:
             world.loop.step(world.given, world.table, t)
-            return world.differs({f"s{k}[t+1]": bank.apply(f"result {k}", *args) for k in self.results})
+            return world.differs({f"#s{k}[t+1]": bank.apply(f"result {k}", *args) for k in self.results})
         world.loop.step_tangent(world.given, world.table, world.moves, world.tangents, t)
-        along = self.inputs(bank, self.moving, "d ", [bank.apply(f"d{k}[t]") for k in self.results], "t")
-        return world.differs({f"d{k}[t+1]": bank.apply(f"jvp {k}", *args, *along) for k in self.results})
+        along = self.inputs(bank, self.moving, "d ", [bank.apply(f"#d{k}[t]") for k in self.results], "t")
+        return world.differs({f"#d{k}[t+1]": bank.apply(f"jvp {k}", *args, *along) for k in self.results})
 
     def count(self) -> Failure | None:
         """Whole loops at small lengths: the recurrence and the linearised one, row by row."""
@@ -195,17 +195,17 @@ class Induction:
             bank = world.bank
             world.loop.forward(world.given, world.table, length)
             rows = self.first(bank, "")
-            wanted = {f"s{k}[0]": row for k, row in enumerate(rows)}
+            wanted = {f"#s{k}[0]": row for k, row in enumerate(rows)}
             for t in range(length):
                 args = self.inputs(bank, names, "", rows, str(t))
                 rows = [bank.apply(f"result {k}", *args) for k in self.results]
-                wanted |= {f"s{k}[{t + 1}]": row for k, row in enumerate(rows)}
+                wanted |= {f"#s{k}[{t + 1}]": row for k, row in enumerate(rows)}
             problem = world.differs(wanted)
             if problem is None:
                 world = self.fresh()
                 world.loop.jvp(world.given, world.table, world.moves, world.tangents, length)
                 tangents = self.unrolled(world.bank, length)
-                wanted = {f"d{k}[{t}]": row for t, each in enumerate(tangents) for k, row in enumerate(each)}
+                wanted = {f"#d{k}[{t}]": row for t, each in enumerate(tangents) for k, row in enumerate(each)}
                 problem = world.differs(wanted)
             if problem is not None:
                 return Failure(problem.expected, f"{problem.got} (a loop of {length} steps)", problem.reason)
@@ -216,7 +216,7 @@ class Induction:
         names = [n for n, _ in self.loop.roles]
         rows = [self.first(bank, "d ")]
         for t in range(length):
-            args = self.inputs(bank, names, "", [bank.apply(f"s{k}[{t}]") for k in self.results], str(t))
+            args = self.inputs(bank, names, "", [bank.apply(f"#s{k}[{t}]") for k in self.results], str(t))
             along = self.inputs(bank, self.moving, "d ", rows[-1], str(t))
             rows.append([bank.apply(f"jvp {k}", *args, *along) for k in self.results])
         return rows
@@ -228,8 +228,8 @@ class Induction:
         world = self.fresh()
         bank = world.bank
         pulled = world.loop.start_back(world.given, world.seeds, Step("T"))
-        rows = [bank.apply(f"d{k}[T]") for k in range(len(self.states))]
-        goal = pairing(rows, [bank.apply(f"g{k}[T]") for k in range(len(self.states))])
+        rows = [bank.apply(f"#d{k}[T]") for k in range(len(self.states))]
+        goal = pairing(rows, [bank.apply(f"#g{k}[T]") for k in range(len(self.states))])
         return world.differs({}) or self.form(pulled) or self.implied((goal, self.carried(bank, rows, pulled)), [])
 
     def step_back(self) -> Failure | None:
@@ -238,17 +238,17 @@ class Induction:
         bank = world.bank
         states = range(len(self.states))
         pulled: Pulled[Expr] = Pulled(
-            [bank.apply(f"l{k}") for k in states], {n: bank.apply(f"gathered {n}") for n in self.fixed}
+            [bank.apply(f"#l{k}") for k in states], {n: bank.apply(f"gathered {n}") for n in self.fixed}
         )
         before = Pulled(list(pulled.states), dict(pulled.fixed))
         world.loop.step_back(world.given, world.table, world.seeds, pulled, world.series(), Step("t"))
         names = [n for n, _ in self.loop.roles]
-        args = self.inputs(bank, names, "", [bank.apply(f"s{k}[t]") for k in self.results], "t")
-        now = [bank.apply(f"d{k}[t]") for k in self.results]
+        args = self.inputs(bank, names, "", [bank.apply(f"#s{k}[t]") for k in self.results], "t")
+        now = [bank.apply(f"#d{k}[t]") for k in self.results]
         along = self.inputs(bank, self.moving, "d ", now, "t")
         after = [bank.apply(f"jvp {k}", *args, *along) for k in self.results]
-        left = pairing([now[k] for k in states], [bank.apply(f"g{k}[t]") for k in states])
-        left += pairing([after[k] for k in self.others], [bank.apply(f"g{k}[t+1]") for k in self.others])
+        left = pairing([now[k] for k in states], [bank.apply(f"#g{k}[t]") for k in states])
+        left += pairing([after[k] for k in self.others], [bank.apply(f"#g{k}[t+1]") for k in self.others])
         left += self.carried(bank, after, before)
         problem = world.unwritten(f"grad {n}[t]" for n in self.walked) or self.form(pulled)
         if problem is not None:
@@ -272,10 +272,10 @@ class Induction:
                 tangents, steps = self.unrolled(bank, length), []
                 left: Sum = pairing([], [])
                 for t, row in enumerate(tangents):
-                    left += pairing(row, [bank.apply(f"g{k}[{t}]") for k in self.results])
+                    left += pairing(row, [bank.apply(f"#g{k}[{t}]") for k in self.results])
                 right = self.carried(bank, tangents[0], pulled)
                 for t in range(length):
-                    args = self.inputs(bank, names, "", [bank.apply(f"s{k}[{t}]") for k in self.results], str(t))
+                    args = self.inputs(bank, names, "", [bank.apply(f"#s{k}[{t}]") for k in self.results], str(t))
                     steps.append((args, self.inputs(bank, self.moving, "d ", tangents[t], str(t))))
                     for name in self.walked:
                         right += pairing([bank.apply(f"d {name}[{t}]")], [world.grads[name].read(t)])

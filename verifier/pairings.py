@@ -13,7 +13,7 @@ from typing import TypeAlias
 from gradproof.verifier import smt
 from gradproof.verifier.free import ADD, Expr, show
 
-ZERO = "zero"
+ZERO = "#zero"  # no input of a body is called so
 Sum: TypeAlias = Counter[tuple[Expr, Expr]]
 Equation: TypeAlias = tuple[Sum, Sum]
 
