@@ -125,7 +125,8 @@ def test_an_index_takes_no_name_that_stands_for_something_else() -> None:
 def test_an_index_stays_inside_of_its_sum() -> None:
     """x[i] * x[i]^-1 is 1, of which a sum over i is an extent; what comes to it still stands under the sum."""
     from gradproof.verifier.checker import terms as t
-    from gradproof.verifier.checker.normal import NONE, Normal
+    from gradproof.verifier.checker.monomials import NONE
+    from gradproof.verifier.checker.normal import Normal
 
     work, i, n = Normal({"n": 0}, {}), t.sym("%1"), t.sym("n")
     read = t.make("read", "x", i)

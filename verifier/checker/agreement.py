@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from math import prod
 
-from . import normal as forms
 from . import terms as t
 from .meanings import lacking, product_of
+from .monomials import plus, scaled
 from .normal import Normal
 from .terms import FALSE, ONE, TRUE, ZERO, Node, Refused
 
@@ -113,7 +113,7 @@ def equal(
     if got is wanted:
         return True
     normal = Normal(lower, ranges, known)
-    apart = normal.canonical(forms.plus(normal.form(wanted), forms.scaled(normal.form(got), -1)))
+    apart = normal.canonical(plus(normal.form(wanted), scaled(normal.form(got), -1)))
     if not apart:
         given = list(needs(wanted, normal))
         return all(any(n is m and q <= p for m, q in given) for n, p in needs(got, normal))

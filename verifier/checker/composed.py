@@ -17,7 +17,8 @@ from .buffers import Value, labels
 from .graphs import Graph
 from .linear import Hints
 from .meanings import Formula, Index, Meaning, flat
-from .normal import Normal, plus, scaled
+from .monomials import plus, scaled
+from .normal import Normal
 from .operators import Op
 from .ranges import Ranges
 from .scopes import Scope, in_range, reads

@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 from . import terms as t
 from .calculus import STEPS, derivative
 from .linear import Facts, Hints
-from .normal import NONE, UNIT, Form, Mono, Normal, accumulate, plus, scaled
+from .monomials import NONE, UNIT, Form, Mono, accumulate, plus, scaled
+from .normal import Normal
 from .operators import Formula, Op
 from .scopes import scope_of
 from .terms import ZERO, Node, Refused
+from .vanishing import vanishes
 
 RESULT = {"!y": "dy"}  # an extern's result, and its tangent
 FEW = 16  # a sum over so many indices is added up one by one
@@ -204,7 +206,7 @@ class Proof:
         inverse = self.work.power(form, -1)
         present = {a for a, e in mono[2] if e < 0}
         for atom in (a for m in inverse for a, _ in m[2]):
-            if atom not in present and self.work.vanishes(atom, dict(mono[0])):
+            if atom not in present and vanishes(self.work, atom, dict(mono[0])):
                 raise Refused("what may be 0 throughout is no denominator")
         body: Form = {(NONE, mono[1], mono[2]): 1}
         return self.work.under(mono[0], self.work.times(self.work.times(body, inverse), form))
@@ -239,11 +241,7 @@ class Proof:
         """A condition that follows from the others is put beside them."""
         more = t.at(self.nodes, cond, "c")
         self._shown(more, dict(mono[0]), self._integers(mono))
-        return (
-            {(mono[0], mono[1] | {more}, mono[2]): 1}
-            if more.tag == "ge"
-            else self.work.times({mono: 1}, self.work.where(more))
-        )
+        return self.work.times({mono: 1}, self.work.where(more))
 
     def _drop(self, mono: Mono, place: int) -> Form:
         """A condition that follows from the others is left out."""
@@ -255,23 +253,6 @@ class Proof:
         """Nothing, where the conditions contradict each other."""
         self._shown(t.FALSE, dict(mono[0]), self._integers(mono))
         return {}
-
-    def _put(self, mono: Mono, atom: int, value: int) -> Form:
-        """An integer in the place of a quotient, minimum or entry that it is equal to."""
-        old, new = t.at(self.nodes, atom, "a"), t.at(self.nodes, value, "p")
-        self._shown(t.eq(t.minus(t.atom(old), new)), dict(mono[0]), self._integers(mono))
-
-        def change(n: Node) -> Node:
-            if n is old:
-                return new
-            if n.tag == "reduce" and n.args[1] in old.free | new.free:
-                return n
-            return t.rebuild(n, change)
-
-        out: Form = {(NONE, mono[1], NONE): 1}
-        for base, e in mono[2]:
-            out = self.work.times(out, self.work.power(self.work.form(change(base)), e))
-        return self.work.under(mono[0], out)
 
     def _few(self, mono: Mono, place: int) -> Form:
         """A sum over a few indices, added up."""
@@ -376,7 +357,6 @@ STEP: dict[str, Callable[..., Form]] = {
     "have": Proof._have,
     "drop": Proof._drop,
     "empty": Proof._empty,
-    "put": Proof._put,
     "few": Proof._few,
     "move": Proof._move,
     "never": Proof._never,

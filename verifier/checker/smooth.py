@@ -8,7 +8,8 @@ from fractions import Fraction
 from .bounds import Bounds, neg, positive
 from .calculus import STEPS, derivative, simpler
 from .linear import Hints
-from .normal import Normal, plus, scaled
+from .monomials import plus, scaled
+from .normal import Normal
 from .operators import Op
 from .rules import normal, rule
 from .scopes import REAL, scope_of

@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 from . import terms as t
 from .calculus import STEPS, simpler
 from .linear import Hints
-from .normal import NONE, Form, scaled
+from .monomials import NONE, Form, scaled
 from .operators import Op
 from .scopes import REAL
 from .smooth import Formula, Ranges, put

@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import product
 
 from gradproof.verifier.checker import terms as t
-from gradproof.verifier.checker.normal import Form, Mono, is_sum
+from gradproof.verifier.checker.monomials import Form, Mono, is_sum
 from gradproof.verifier.checker.terms import Node
 from gradproof.verifier.evidence.finding import Trial
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from time import monotonic
+from time import process_time
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from gradproof.compiler.portable import Table
 from gradproof.verifier.checker import terms as t
-from gradproof.verifier.checker.normal import Form, Mono
+from gradproof.verifier.checker.monomials import Form, Mono
 from gradproof.verifier.checker.operators import Op
 from gradproof.verifier.checker.rules import Proof, Statement
 from gradproof.verifier.checker.terms import Node, Refused
@@ -69,12 +69,12 @@ class Trial:
         self.proof = Proof(op, claim, away, sharing.nodes, self.hints)
         self.op, self.claim = op, claim
         self.work, self.sharing, self.steps = self.proof.work, sharing, list[list[Any]]()
-        self.end = monotonic() + seconds
+        self.end = process_time() + seconds
         self.failed: set[Any] = set()
 
     def try_(self, kind: str, mono: Mono, *rest: Any) -> bool:
         """Take a step, if the checker does."""
-        if monotonic() > self.end:
+        if process_time() > self.end:
             raise OutOfTime
         places = {m: k for k, (m, _) in enumerate(self.proof.monomials())}
         key = (kind, mono, repr(rest))

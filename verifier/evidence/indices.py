@@ -7,7 +7,8 @@ from itertools import islice
 from typing import Any
 
 from gradproof.verifier.checker import terms as t
-from gradproof.verifier.checker.normal import NONE, Mono, divided, linear
+from gradproof.verifier.checker.integers import divided, linear
+from gradproof.verifier.checker.monomials import NONE, Mono
 from gradproof.verifier.checker.terms import Node
 from gradproof.verifier.evidence.finding import Trial
 
@@ -44,19 +45,10 @@ class Indices(Trial):
         return any(self.try_("drop", mono, k) for k in range(len(conds)))
 
     def _pinned(self, mono: Mono, p: Node) -> bool:
-        """p >= 0 stands beside -p >= 0: p is 0, which says what a name in it is."""
+        """p >= 0 stands beside -p >= 0: p is 0, which says what an index in it is."""
         ranges, facts = dict(mono[0]), [c.args[0] for c in mono[1] if c.tag == "ge"]
-        if not self.work.surely(t.minus(t.const(0), p), ranges, facts):
-            return False
-        if p.free & ranges.keys():
-            return self.try_("have", mono, self.sharing.ref(t.eq(p)))
-        for name in sorted(p.free):
-            found = linear(p, name)
-            unit = None if found is None else t.value(found[0])
-            if found is not None and unit in (1, -1) and any(name in a.free for a, _ in mono[2]):
-                atom, value = t.make("sym", name), t.times(found[1], t.const(-int(unit or 1)))
-                return self.try_("put", mono, self.sharing.ref(atom), self.sharing.ref(value))
-        return False
+        pinned = p.free & ranges.keys() and self.work.surely(t.minus(t.const(0), p), ranges, facts)
+        return bool(pinned) and self.try_("have", mono, self.sharing.ref(t.eq(p)))
 
     def absorb(self) -> None:
         """Split a sum where a part of it cancels with another: m - m [c] is m [not c]."""

@@ -13,7 +13,7 @@ from functools import reduce
 from itertools import combinations, product
 
 from gradproof.verifier.checker import terms as t
-from gradproof.verifier.checker.normal import NONE, Mono, Number
+from gradproof.verifier.checker.monomials import NONE, Mono, Number
 from gradproof.verifier.checker.rules import Law
 from gradproof.verifier.checker.terms import Node
 from gradproof.verifier.evidence.finding import Trial

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from math import lcm
 
-from gradproof.verifier.checker.normal import UNIT, Form, Mono, constant, plus, scaled
+from gradproof.verifier.checker.monomials import UNIT, Form, Mono, constant, plus, scaled
 from gradproof.verifier.checker.terms import Node
 from gradproof.verifier.evidence.finding import Trial
 from gradproof.verifier.evidence.simplex import contradiction
