@@ -72,7 +72,7 @@ def test_the_checker_stands_alone() -> None:
     for path in CHECKER.glob("*.py"):
         outside = {n.split(".")[0] for n in imports(path) if not n.startswith(".")} - sys.stdlib_module_names
         assert outside == set(), path.name
-    assert sum(len(path.read_text().splitlines()) for path in CHECKER.glob("*.py")) <= 6700
+    assert sum(len(path.read_text().splitlines()) for path in CHECKER.glob("*.py")) <= 6800
 
 
 def test_packages_are_the_folders() -> None:
