@@ -84,7 +84,7 @@ def _has_kinks(op: dict[str, Any], terms: list[Any]) -> bool:
             return True
         if tag == "reduce" and parts[0] in ("max", "min"):
             return True
-        if tag == "read" and parts[0] in lets:
+        if tag in ("read", "bool") and parts[0] in lets:
             todo.append(lets[parts[0]])
         if tag != "poly":
             todo += [part for part in parts[(tag == "reduce" and 3) or 0 :] if type(part) is int and tag != "pow"]
