@@ -228,3 +228,37 @@ def test_an_entry_behind_the_last_is_not_the_next_rows_first(number: int) -> Non
     assert len([c for c in replayed(content) if c[0] == "POST"]) == 2
     assert "POST of f" in reason(forged(content, change))
     assert not [c for c in replayed(forged(content, change)) if c == ("POST", "f", f"ensure {number}")]
+
+
+def test_a_bound_index_is_no_dim() -> None:
+    """A sum over an index that is called as a dim is: what is put under it may read the dim."""
+    text = """
+dim n, m >= 1
+graph f(x: f64[n, m]) -> f64[n] {
+  y = mean(x, axis=1)
+  ensure sum(q < m) y[i] == sum(q < m) sum(j) x[i, j] / m
+  return y
+}
+"""
+
+    def change(data: Data, extent: str, number: str) -> None:
+        (promise,) = ensures(data)
+        (i,) = [name for name, _ in promise[0]]  # type: ignore[attr-defined]
+
+        def index(name: str) -> int:
+            return node(data, "poly", [1, node(data, "sym", name)])
+
+        yes, rows, place = node(data, "truth", 1), index("m"), index(i)
+        names = [n for n, _ in promise[5]]  # type: ignore[attr-defined]
+        (y,) = [n for n, a in promise[5] if a == 1]  # type: ignore[attr-defined]
+        (x,) = [n for n in names if n != y]
+        promise[2] = node(data, "reduce", "sum", extent, rows, yes, node(data, "read", y, place))
+        whole = node(data, "reduce", "sum", "j", rows, yes, node(data, "read", x, place, index("j")))
+        share = node(data, "mul", whole, node(data, "pow", node(data, "size", index(number)), -1))
+        promise[4] = node(data, "reduce", "sum", "q", rows, yes, share)
+
+    content = claimed((), load_text(text).graphs.values())
+    assert ("POST", "f", "ensure 0") in replayed(content)
+    for extent in ("p", "m"):
+        assert reason(forged(content, lambda data, e=extent: change(data, e, "m"))) == ""  # type: ignore[misc]
+        assert "normal forms" in reason(forged(content, lambda data, e=extent: change(data, e, "q")))  # type: ignore[misc]

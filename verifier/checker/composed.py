@@ -202,6 +202,11 @@ def statement(graph: Graph, op: Callable[[str], Op], number: int, cuts: frozense
     def one(n: Node) -> Node:
         if n.tag == "read" and n.args[0] in slopes:
             return slopes[n.args[0]]
+        if n.tag == "reduce":  # what is put under it reads dims, as one of which its index may be called
+            kind, var, extent, guard, body = n.args
+            away = {var: t.sym(composed.fresh(one(extent)))}
+            parts = (one(t.substitute(part, away)) for part in (guard, body))
+            return t.reduce(kind, next(iter(away[var].free)), one(extent), *parts)
         if n.tag not in ("read", "bool", "entry"):
             return t.rebuild(n, one)
         reg, index = numbers[n.args[0]], tuple(map(one, n.args[1:]))
