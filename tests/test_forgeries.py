@@ -608,6 +608,20 @@ op cut_off[v: real = 0](x: [n]) -> [n] {
 """
 
 
+@pytest.mark.parametrize("name", ["dx", "y", "g"])
+def test_a_domain_is_one_of_inputs(name: str) -> None:
+    """Nothing is shown of an operator where its tangents, or its results, are what no input can see to."""
+    content = claimed(load_text("op f(x: []) -> [] { where x[] > 0\n y[] = log(x[]) }").ops.values())
+
+    def change(data: Data) -> None:
+        below = data["terms"][data["ops"]["f"]["domain"][0]]
+        assert below[0] == "lt"
+        data["ops"]["f"]["domain"] = [node(data, "lt", below[1], node(data, "read", name))]
+
+    assert reason(content) == ""
+    assert "no input" in reason(forged(content, change))
+
+
 @pytest.mark.parametrize("name", ["right", "middle", "cut_off"])
 @pytest.mark.parametrize("weight", [-1, 0, 1, 2, 3, 10**9, "1/2", None, [1], [], {}])
 def test_another_weight_at_a_tie(name: str, weight: Any) -> None:

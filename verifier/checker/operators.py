@@ -60,6 +60,9 @@ class Op:
         self.forward = self._formula(data["forward"])
         self.runs = None if data["runs"] is None else self._formula(data["runs"])
         self.requires, self.domain = self._conds(data["requires"]), self._conds(data["domain"])
+        given, whole = {*self.reals, *(p.name for p in self.params)}, ("read", "bool", "entry")
+        if any(n.tag in whole and n.args[0] not in given for c in (*self.requires, *self.domain) for n in walk(c)):
+            raise Refused(f"{self.name}: a requirement of what is no input")
         self.kinks = tuple(
             (self._node(k["cond"], "c"), k["value"] is not None and self._node(k["value"], "t"), k["jump"], k["least"])
             for k in data["kinks"]
