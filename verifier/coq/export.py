@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gradproof.compiler.claims import Claim
@@ -37,7 +37,7 @@ class Collector:
 
     def identity(self, found: Identity) -> None:
         """An identity of terms that was proved."""
-        key = (found.left, found.right)
+        key = (found.left, found.right, found.generic)
         if key in self._seen:
             return
         self._seen.add(key)
@@ -45,9 +45,8 @@ class Collector:
         try:
             if found.left == found.right:
                 raise NotExported(ONE_TERM)
-            if found.generic:
-                raise NotExported("it is about points away from ties")
-            self._keep(found.claim, identity(_name(found.claim), found.left, found.right, found.context.lower))
+            name, lower = _name(found.claim), found.context.lower
+            self._keep(found.claim, identity(name, found.left, found.right, lower, found.generic))
         except NotExported as reason:
             self.identities.left_out[str(reason)] += 1
         else:
@@ -80,7 +79,7 @@ class Collector:
         if claim is not None:
             place = f"{claim.code} of {claim.kind} {claim.subject}: {claim.text}".replace("*)", "* )")
             place = f"(* {place.replace('(*', '( *')} *)\n"
-        self.theorems.append(Theorem(theorem.statement, place + theorem.text))
+        self.theorems.append(replace(theorem, text=place + theorem.text))
 
     def texts(self, parts: int = 1) -> list[str]:
         """The theorems in order, as so many files of about one length at most; each needs nothing but Coq."""

@@ -23,6 +23,7 @@ Frozen: TypeAlias = tuple[tuple[Mono, Fraction], ...]
 Binder: TypeAlias = tuple[str, Poly]
 
 UNIT: Mono = ()
+BITS = ("ind", "pos")  # atoms that are 1 or 0
 LIMIT = 120  # monomials in one form
 ORDERS = 120  # orders of the indices of one sum that are tried
 
@@ -35,8 +36,9 @@ class NotExported(Exception):
 class Atom:
     """An indivisible factor.
 
-    kinds: "read" tensor, index; "size" poly; "ind" condition (1 or 0); "fn" name, frozen arguments; "exp" monomial,
-    coefficient; "base" frozen (of several monomials, in a denominator); "sum" binders, monomial; "opaque" term.
+    kinds: "read" tensor, index; "size" poly; "ind" condition (1 or 0); "pos" frozen (1 where it is above 0, or 0);
+    "hole" name; "fn" name, frozen arguments; "exp" monomial, coefficient;
+    "base" frozen (of several monomials, in a denominator); "sum" binders, monomial; "opaque" term.
     """
 
     kind: str
@@ -110,8 +112,8 @@ def renamed(atom: Atom, names: Mapping[str, str]) -> Atom:
             return Atom("fn", (atom.parts[0], tuple(_renamed_form(form, names) for form in atom.parts[1])))
         case "exp":
             return Atom("exp", (renamed_mono(atom.parts[0], names), atom.parts[1]))
-        case "base":
-            return Atom("base", (_renamed_form(atom.parts[0], names),))
+        case "base" | "pos":
+            return Atom(atom.kind, (_renamed_form(atom.parts[0], names),))
         case _:
             binders = tuple((name, extent.substitute(mapping)) for name, extent in atom.parts[0])
             return Atom("sum", (binders, renamed_mono(atom.parts[1], names)))
@@ -131,8 +133,13 @@ def in_order(factors: Iterable[tuple[Atom, int]]) -> Mono:
     total: dict[Atom, int] = {}
     for atom, exponent in factors:
         total[atom] = total.get(atom, 0) + exponent
-        if atom.kind == "ind" and total[atom] > 1:
+        if atom.kind in BITS and total[atom] > 1:
             total[atom] = 1
+    for atom in [a for a in total if a.kind == "pos"]:
+        # A root that is not above 0 is 0, as is its inverse.
+        ((mono, _), *more) = atom.parts[0]
+        if not more and len(mono) == 1 and total.get(mono[0][0], 0) < 0 and mono[0][0].parts[0] == "sqrt":
+            del total[atom]
     return tuple(sorted(((a, e) for a, e in total.items() if e), key=lambda f: f[0].key))
 
 
@@ -158,8 +165,15 @@ def times(*forms: Form) -> Form:
     for form in forms:
         if len(out) * len(form) > LIMIT * 4:
             raise NotExported("too many monomials")
-        out = plus(*({in_order((*a, *b)): c * d} for a, c in out.items() for b, d in form.items()))
+        found = ((in_order((*a, *b)), c * d) for a, c in out.items() for b, d in form.items())
+        out = plus(*({mono: c} for mono, c in found if not _never(mono)))
     return out
+
+
+def _never(mono: Mono) -> bool:
+    """Whether something would have to be above 0 and below it."""
+    above = {atom.parts[0] for atom, _ in mono if atom.kind == "pos"}
+    return any(tuple((m, -c) for m, c in form) in above for form in above)
 
 
 def scaled(form: Form, factor: Fraction) -> Form:

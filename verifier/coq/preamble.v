@@ -12,6 +12,8 @@ Definition sel (c : bool) (x y : R) : R := if c then x else y.
 Definition rlt (x y : R) : bool := if Rlt_dec x y then true else false.
 Definition req (x y : R) : bool := if Req_EM_T x y then true else false.
 
+Definition log (x : R) : R := ln (Rabs x).
+
 Lemma below_ext : forall k f g, (forall i, (0 <= i < Z.of_nat k)%Z -> f i = g i) -> below k f = below k g.
 Proof.
   induction k as [| k IH]; intros f g H; [reflexivity |].
@@ -73,6 +75,70 @@ Proof. intros [] []; simpl; ring. Qed.
 Lemma b2r_not : forall a, b2r (negb a) = 1 - b2r a.
 Proof. intros []; simpl; ring. Qed.
 
+Lemma rlt_spec : forall x y, BoolSpec (x < y) (y <= x) (rlt x y).
+Proof. intros x y. unfold rlt. destruct (Rlt_dec x y); constructor; lra. Qed.
+
+Lemma root_spec : forall x, BoolSpec (0 < sqrt x) (/ sqrt x = 0) (rlt 0 (sqrt x)).
+Proof.
+  intro x. destruct (rlt_spec 0 (sqrt x)) as [H | H]; constructor; [exact H |].
+  replace (sqrt x) with 0 by (pose proof (sqrt_pos x); lra). apply Rinv_0.
+Qed.
+
+Lemma rlt_true : forall x, 0 < x -> b2r (rlt 0 x) = 1.
+Proof. intros x H. destruct (rlt_spec 0 x); [reflexivity | lra]. Qed.
+
+Lemma rlt_false : forall x, x <= 0 -> b2r (rlt 0 x) = 0.
+Proof. intros x H. destruct (rlt_spec 0 x); [lra | reflexivity]. Qed.
+
+Lemma rlt_scaled : forall a b d k, 0 < k -> d = k * (b - a) -> b2r (rlt a b) = b2r (rlt 0 d).
+Proof.
+  intros a b d k P ->. pose proof (Rmult_lt_compat_l k 0 (b - a) P) as U. rewrite Rmult_0_r in U.
+  destruct (rlt_spec a b), (rlt_spec 0 (k * (b - a))); try reflexivity; [lra |].
+  enough (k * (b - a) <= k * 0) by lra. apply Rmult_le_compat_l; lra.
+Qed.
+
+Lemma req_self : forall a b, a = b -> b2r (req a b) = 1.
+Proof. intros a b H. unfold req. destruct (Req_EM_T a b); [reflexivity | contradiction]. Qed.
+
+Lemma req_scaled : forall a b d e k, 0 < k -> d = k * (b - a) -> e = k * (a - b) ->
+  b2r (req a b) = 1 - b2r (rlt 0 d) - b2r (rlt 0 e).
+Proof.
+  intros a b d e k P D E. rewrite <- (rlt_scaled a b d k P D), <- (rlt_scaled b a e k P E).
+  unfold req. destruct (Req_EM_T a b), (rlt_spec a b), (rlt_spec b a); unfold b2r; lra.
+Qed.
+
+Lemma no_tie : forall d e, e = - d -> e <> 0 -> b2r (rlt 0 d) = 1 - b2r (rlt 0 e).
+Proof. intros d e -> H. destruct (rlt_spec 0 d), (rlt_spec 0 (- d)); unfold b2r; lra. Qed.
+
+Lemma b2r_split : forall c (f : R -> R), f (b2r c) = b2r c * f 1 + (1 - b2r c) * f 0.
+Proof. intros [] f; simpl; ring. Qed.
+
+Lemma exp_when : forall c x, c = 0 \/ c = 1 -> exp (c * x) = 1 - c + c * exp x.
+Proof. intros c x [-> | ->]; [rewrite Rmult_0_l, exp_0; ring | rewrite Rmult_1_l; ring]. Qed.
+
+Lemma exp_log : forall l x, l = log x -> 0 < x -> exp l = x.
+Proof. intros l x -> H. unfold log. rewrite Rabs_pos_eq by lra. apply exp_ln, H. Qed.
+
+Lemma log_product : forall c s t, 0 < c -> 0 < t -> log (c * exp s * t) = log c + s + log t.
+Proof.
+  intros c s t C T. pose proof (exp_pos s) as E. unfold log.
+  rewrite !Rabs_pos_eq; try lra; [| apply Rlt_le; repeat apply Rmult_lt_0_compat; assumption].
+  rewrite !ln_mult by (try apply Rmult_lt_0_compat; assumption). rewrite ln_exp. ring.
+Qed.
+
+Lemma log_quotient : forall p q, 0 < p -> 0 < q -> log (p * / q) = log p - log q.
+Proof.
+  intros p q P Q. pose proof (Rinv_0_lt_compat q Q). unfold log.
+  rewrite !Rabs_pos_eq; try lra; [| apply Rlt_le, Rmult_lt_0_compat; assumption].
+  rewrite ln_mult, ln_Rinv by assumption. ring.
+Qed.
+
+Lemma log_one : forall x, x = 1 -> log x = 0.
+Proof. intros x ->. unfold log. rewrite Rabs_pos_eq by lra. apply ln_1. Qed.
+
+Lemma ln_zero : forall x, x <= 0 -> ln x = 0.
+Proof. intros x H. unfold ln. destruct (Rlt_dec 0 x); [exfalso; lra | reflexivity]. Qed.
+
 Lemma eqb_turned : forall p q : Z, (p = - q)%Z -> (p =? 0)%Z = (q =? 0)%Z.
 Proof. intros p q H. destruct (Z.eqb_spec p 0), (Z.eqb_spec q 0); lia. Qed.
 
@@ -107,13 +173,46 @@ Ltac hide :=
       end
   end.
 
+(* Every condition both ways; what can't be together contradicts itself, and the inverse of 0 is 0. *)
 Ltac cases :=
   repeat match goal with
-  | |- context [b2r ?c] => lazymatch c with true => fail | false => fail | _ => destruct c end
-  end; unfold b2r.
+  | |- context [b2r ?c] =>
+      lazymatch c with
+      | true => fail
+      | false => fail
+      | rlt 0 (sqrt ?x) => destruct (root_spec x)
+      | rlt ?x ?y => destruct (rlt_spec x y)
+      | _ => destruct c
+      end
+  end; unfold b2r; repeat match goal with H : / _ = 0 |- _ => rewrite H; clear H end.
+Ltac bit := cases; first [left; ring | right; ring | exfalso; lra].
+
+(* What is above 0, or is not: by its terms. *)
+Ltac positive :=
+  lazymatch goal with
+  | |- 0 < _ + _ => first [apply Rplus_lt_0_compat; positive | apply Rplus_lt_le_0_compat; [positive | not_below]
+                          | apply Rplus_le_lt_0_compat; [not_below | positive]]
+  | |- 0 < _ * _ => apply Rmult_lt_0_compat; positive
+  | |- 0 < / _ => apply Rinv_0_lt_compat; positive
+  | |- 0 < _ ^ _ => apply pow_lt; positive
+  | |- 0 < exp _ => apply exp_pos
+  | |- _ => first [assumption | lra]
+  end
+with not_below :=
+  lazymatch goal with
+  | |- 0 <= _ + _ => apply Rplus_le_le_0_compat; not_below
+  | |- 0 <= _ * _ => apply Rmult_le_pos; not_below
+  | |- 0 <= _ ^ 2 => apply pow2_ge_0
+  | |- 0 <= sqrt _ => apply sqrt_pos
+  | |- 0 <= b2r ?c => destruct c; simpl; lra
+  | |- _ => first [lra | apply Rlt_le; positive]
+  end.
+Ltac sign := first
+  [ assumption | solve [auto] | positive
+  | repeat match goal with |- context [sqrt ?x] => pose proof (sqrt_pos x); let y := fresh in set (y := sqrt x) in *; clearbody y end; lra ].
 
 (* What a denominator must not be is a hypothesis; an exponential is never 0. *)
-Ltac side := repeat split; first [apply exp_neq_0 | assumption | solve [auto] | lra].
+Ltac side := repeat split; first [apply exp_neq_0 | assumption | solve [auto] | lra | apply Rgt_not_eq; positive].
 
 (* One way to write each position: what differs by the order of a polynomial's terms alone is made the same. *)
 Ltac align_here :=
@@ -164,7 +263,8 @@ Ltac alg := first
   [ reflexivity | ring | solve [hide; field]
   | solve [align; first [ring | inverses; hide; field]]
   | solve [field; side] | solve [align; field; side]
-  | solve [hide; cases; field] | solve [cases; field; side] ].
+  | solve [cases; hide; first [ring | exfalso; lra | field]]
+  | solve [cases; first [field; side | exfalso; lra]] ].
 
 (* Quotients by what is positive: their defining inequalities, and each length that they are below. *)
 Ltac known_once := repeat match goal with H : _ /\ _ |- _ => destruct H | H : ?x, G : ?x |- _ => clear G end.

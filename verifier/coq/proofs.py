@@ -47,8 +47,6 @@ class Prover(Sums):
                 return self._many("Rmult", "*", args, scope)
             case Pow(base, exponent):
                 return self._power(base, exponent, scope)
-            case Call("exp", (inner,)):
-                return self._exp(inner, scope)
             case Call(fn, args):
                 return self._call(fn, args, scope)
             case Select(cond, then, other):

@@ -37,7 +37,7 @@ from gradproof.verifier.coq.forms import Atom, Form, Frozen, Mono, NotExported, 
 from gradproof.verifier.questions import nameless, nameless_cond
 
 NAMELESS = "@"  # what the names of indices begin with that tell nothing but their depth
-OWN = {"exp": "exp"}  # the functions whose laws are used
+OWN = {"exp": "exp", "log": "log", "sqrt": "sqrt"}  # the functions whose laws are used
 
 
 class Printer:
@@ -234,6 +234,10 @@ class Printer:
                 return self.called(atom.parts[0], [self.form(argument, bound) for argument in atom.parts[1]])
             case "exp":
                 return f"(exp {self.mono(atom.parts[0], atom.parts[1], bound)})"
+            case "pos":
+                return f"(b2r (rlt 0 {self.form(atom.parts[0], bound)}))"
+            case "hole":
+                return str(atom.parts[0])
             case "base":
                 return self.form(atom.parts[0], bound)
             case _:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from gradproof.compiler.dims import FloorDiv, Max, Min, Mod, Poly
 from gradproof.compiler.terms import And, Cond, IntCmp, Not, Or, Term, Truth
 from gradproof.verifier.coq.forms import Form, NotExported, is_zero, plus, scaled
 from gradproof.verifier.coq.proofs import Prover, unfolded
-from gradproof.verifier.coq.steps import Scope
+from gradproof.verifier.coq.steps import Premise, Scope
 from gradproof.verifier.coq.text import Printer
 
 
@@ -20,28 +20,32 @@ class Theorem:
 
     statement: str
     text: str
+    premises: tuple[Premise, ...] = ()
 
 
-def identity(name: str, left: Term, right: Term, lower: Mapping[str, int]) -> Theorem:
+def identity(
+    name: str, left: Term, right: Term, lower: Mapping[str, int], generic: frozenset[str] = frozenset()
+) -> Theorem:
     """left = right wherever the denominators that are cancelled are not 0. Raises NotExported.
 
-    `lower` has the sizes that are not negative, which is assumed of those that count something.
+    `lower` has the sizes that are not negative, which is assumed of those that count something. Of comparisons
+    of entries of tensors in `generic`, only points that are no ties are spoken of.
     """
     try:
-        return _identity(name, left, right, lower)
+        return _identity(name, left, right, lower, generic)
     except NotExported as first:
         plain = unfolded(left), unfolded(right)
         if plain == (left, right):
             raise
         try:
-            return _identity(name, *plain, lower)
+            return _identity(name, *plain, lower, generic)
         except NotExported:
             raise first from None
 
 
-def _identity(name: str, left: Term, right: Term, lower: Mapping[str, int]) -> Theorem:
+def _identity(name: str, left: Term, right: Term, lower: Mapping[str, int], generic: frozenset[str]) -> Theorem:
     printer = Printer()
-    prover = Prover(printer, lower)
+    prover = Prover(printer, lower, generic)
     scope = Scope({})
     start, first = prover.norm(left, scope)
     end, second = prover.norm(right, scope)
@@ -56,7 +60,8 @@ def _identity(name: str, left: Term, right: Term, lower: Mapping[str, int]) -> T
     script += [f"transitivity {texts[1]}.", "{ alg. }", "symmetry.", *second]
     sizes = [f"(0 <= {printer.index(n, bound=False)})%Z" for n in sorted(prover.sizes) if lower.get(n, -1) >= 0]
     claim = f"{printer.term(left, {})} =\n    {printer.term(right, {})}"
-    return _section(name, printer, [*sizes, *prover.apart], claim, script)
+    theorem = _section(name, printer, [*sizes, *prover.apart], claim, script)
+    return replace(theorem, premises=tuple(prover.apart.values()))
 
 
 def _denominators(form: Form, prover: Prover, scope: Scope) -> None:
