@@ -195,7 +195,8 @@ class _Conditions:
                 for one in outer:
                     generic = self._generic(one, monomial)
                     if generic not in found and self._varies(one):
-                        indices = {*map(str, _holes(one, monomial).values()), *self.op.forward.indices}
+                        # Of one output entry: each may take a subgradient of its own.
+                        indices = {*map(str, _holes(one, monomial).values())}
                         found[generic] = Tie(generic, self._private(generic, indices))
         return list(found.values())
 

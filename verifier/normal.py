@@ -6,12 +6,14 @@
 - commutative ring laws; `sum` is linear, sums multiply out (with bound indices renamed apart), an unused binder is its
   extent, `[i = e]` under `sum(i)` substitutes e for i and leaves `0 <= e < extent` behind (SPORES, VLDB 2020);
 - `t^a * t^b = t^(a+b)`, `1/(a*b) = 1/a * 1/b`, `e^(a+b) = e^a * e^b`, `e^(log t) = t`, `log(e^a * t) = a + log t`,
-  `sqrt(e^a * t) = e^(a/2) * sqrt t`, `cos^2 = 1 - sin^2`, what is odd or even is (sin, cos, erf, ...: functions.py);
+  `sqrt(e^a * t) = e^(a/2) * sqrt t`, `sqrt(s * t) = sqrt s * sqrt t` for a sum of squares s,
+  `cos^2 = 1 - sin^2`, what is odd or even is (sin, cos, erf, ...: functions.py);
 - what is positive is left out of a sign: `[e^a t > 0] = [t > 0]`, `[p e^a > q e^b] = [a + log p > b + log q]`,
   `[t / n > 0] = [t > 0]` for a size n >= 1;
 - an indicator of a real condition is a sum of `[p > 0]` and `[p < 0]`, which are idempotent and exclude each other;
   a function of a selection is the selection of the function;
-- `(sum_j f_j)^-1 * sum_j f_j = 1` where j is in no other factor and has a place in its range.
+- `(sum_j f_j)^e * sum_j f_j = (sum_j f_j)^(e + 1)` for e < 0, where j is in no other factor and has a place in its
+  range.
 
 An equality that it shows holds at every point where both terms are defined. Why cancelling `t * t^-1` is sound there:
 where the factor is evaluated, t != 0 because the term is defined; where it is not, an indicator beside it is 0 (replace
@@ -54,6 +56,7 @@ from gradproof.compiler.terms import (
     Size,
     Term,
     Truth,
+    mul,
 )
 from gradproof.verifier.forms import (
     LIMIT,
@@ -184,6 +187,11 @@ class Normalizer:
             case "log":
                 return self.case_split(forms, lambda parts: self._log(parts[0]))
             case "sqrt":
+                if isinstance(args[0], Mul) and (squares := [a for a in args[0].args if _of_squares(a)]):
+                    rest = [a for a in args[0].args if a not in squares]
+                    parts = [*squares, *([mul(*rest)] if rest else [])]
+                    if len(parts) > 1:
+                        return self.product(self._call("sqrt", (one,)) for one in parts)
                 return self.case_split(forms, lambda parts: self._root(parts[0]))
         unfold = FUNCTIONS[fn].unfold
         if FUNCTIONS[fn].symmetric:
@@ -693,9 +701,9 @@ class Normalizer:
     def _contract(
         self, binders: list[Binder], guards: set[Guard], factors: list[tuple[Atom, Number]]
     ) -> tuple[list[Binder], set[Guard], list[tuple[Atom, Number]]] | None:
-        """(sum_j f_j)^-1 * sum_j f_j = [there is a j], where j is in no other factor and in no guard."""
+        """(sum_j f_j)^e * sum_j f_j put together, and [there is a j], where j is in no other factor and in no guard."""
         for one, exponent in factors:
-            if one.kind != "base" or not isinstance(exponent, int) or exponent >= 0 or len(one.parts[0]) != 1:
+            if one.kind != "base" or exponent >= 0 or len(one.parts[0]) != 1:
                 continue
             pattern, coefficient = one.parts[0][0]
             if coefficient != 1 or pattern.guards or len(pattern.binders) != 1:
@@ -826,6 +834,23 @@ class Normalizer:
                 return self.case_split(inside, lambda parts: self._opaque(one.parts[0], parts))
             case _:
                 raise TooLarge("a replacement inside an optimum")
+
+
+def _of_squares(term: Term) -> bool:
+    """Whether a term is nowhere negative by its form: sums of squares, and what they are multiplied or divided by."""
+    match term:
+        case Num(value):
+            return value >= 0
+        case Pow(base, exponent):
+            return exponent % 2 == 0 or _of_squares(base)
+        case Add(args) | Mul(args):
+            return all(map(_of_squares, args))
+        case Reduce("sum", _, _, _, body):
+            return _of_squares(body)
+        case Call(fn, _):
+            return fn in ("exp", "abs", "sqrt")
+        case _:
+            return False
 
 
 def _in_squares(one: Atom, powers: dict[Atom, Number]) -> bool:

@@ -26,6 +26,7 @@ REALS = (
 )  # attributes: many a rule fails at 0, or is right at 2
 LENGTHS = (2, 1, 3, 4)
 CHOICES = 20_000
+WINDOW = 400  # of the smallest sizes, those that are looked at for pairs
 SPECIAL = tuple(map(Fraction, (0, 1, -1, 2)))
 LARGEST = 24  # entries of one tensor, at most
 CONSTANTS = 24  # of an operator's own constants, at most
@@ -94,21 +95,51 @@ def sizes_of(op: OpDef, limit: int = 24) -> Iterator[Sizes]:
     anyhow = random.Random(0).sample(choices, len(choices))
     seen: set[tuple[int, ...]] = set()
     empty: list[Sizes] = []
-    for order in (smallest, varied, anyhow):
-        found = 0
-        for values in order:
-            sizes = _sizes(op, values) if values not in seen else None
-            if sizes is None:
-                continue
-            seen.add(values)
-            if 0 in sizes.shape(extents(op.output)):
-                empty.append(sizes)
-                continue
-            yield sizes
-            found += 1
-            if found >= limit // 3:
-                break
+    pairs = (sizes for sizes in _paired(_fitting(op, smallest, set(), [])) if _values(sizes) not in seen)
+    least, broad, random_ = (_fitting(op, order, seen, empty) for order in (smallest, varied, anyhow))
+    # Large sizes take their time: those that lack nothing that a rule may get wrong, and are small, come before.
+    for orders in ((pairs, least), (broad, random_)):
+        for order in orders * (limit // 4):
+            found = next(order, None)
+            if found is not None:
+                seen.add(_values(found))
+                yield found
     yield from empty[:2]
+
+
+def _paired(order: Iterator[Sizes]) -> Iterator[Sizes]:
+    """Sizes that make as many pairs of values as may be: a dilation of 2 beside a window of 2, say."""
+    met: set[tuple[tuple[int, int], ...]] = set()
+    window = list(itertools.islice(order, WINDOW))
+    waiting = {k: _pairs(sizes) for k, sizes in enumerate(window)}
+    while waiting:
+        best = max(waiting, key=lambda k: (len(waiting[k] - met), -k))
+        yield window[best]
+        met |= waiting.pop(best)
+
+
+def _pairs(sizes: Sizes) -> set[tuple[tuple[int, int], ...]]:
+    kinds = [(k, min(max(n, -1), 2)) for k, n in enumerate(sizes.ints.values())]
+    return set(itertools.combinations(kinds, 2))
+
+
+def _fitting(
+    op: OpDef, order: Iterable[tuple[int, ...]], seen: set[tuple[int, ...]], empty: list[Sizes]
+) -> Iterator[Sizes]:
+    """The sizes that meet the requirements and were not seen; those of an empty output are put aside."""
+    for values in order:
+        sizes = _sizes(op, values) if values not in seen else None
+        if sizes is None:
+            continue
+        seen.add(values)
+        if 0 in sizes.shape(extents(op.output)):
+            empty.append(sizes)
+            continue
+        yield sizes
+
+
+def _values(sizes: Sizes) -> tuple[int, ...]:
+    return tuple(sizes.ints.values())
 
 
 def _weight(values: Iterable[int]) -> int:
