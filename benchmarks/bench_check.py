@@ -39,7 +39,7 @@ def deep(nodes: int) -> str:
 def timed(path: Path) -> tuple[float, float]:
     """Seconds of wall clock and of processor time of one check in a process of its own."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
-    subprocess.run([sys.executable, "-I", str(CHECKER), "--allow-trusted", str(path)], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-IS", str(CHECKER), "--allow-trusted", str(path)], check=True, capture_output=True)
     seconds, after = perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -103,7 +103,7 @@ def check_files(paths: Sequence[str], allow_trusted: bool = False, style: str = 
 
     folder = str(Path(checker.__file__ or "").parent)
     words = [*(["--allow-trusted"] if allow_trusted else []), "--format", style, *paths]
-    return subprocess.run([sys.executable, "-I", folder, *words], check=False).returncode
+    return subprocess.run([sys.executable, "-IS", folder, *words], check=False).returncode
 
 
 def beside(path: str) -> str:
