@@ -19,8 +19,8 @@ from gradproof.verifier.evidence.certificate import Texts, body, certificate, cl
 ROOT = Path(__file__).parent.parent
 CHECKER = ROOT / "verifier" / "checker"
 IMPORTS = {
-    "__future__", "collections", "collections.abc", "fractions", "functools", "hashlib", "importlib", "io", "itertools",
-    "json", "math", "os", "re", "sys", "types", "typing",
+    "__future__", "collections", "collections.abc", "fractions", "functools", "gc", "hashlib", "importlib", "io",
+    "itertools", "json", "math", "os", "re", "sys", "types", "typing",
 }  # fmt: skip
 
 
