@@ -99,7 +99,7 @@ class Run:
     def __init__(self, loop: Loop, told: Any) -> None:
         self.loop, self.keys, self._numbers = loop, list[tuple[Any, ...]](), dict[tuple[Any, ...], int]()
         rows, writes, carried = told
-        if len(rows) > MOST:
+        if len(rows) > MOST or len(rows) * (len(writes) + len(carried)) > 200 * MOST:
             raise Refused("a loop's steps are told at too great length")
         given: list[int] = []
         for symbol, *args in rows:
