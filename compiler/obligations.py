@@ -75,7 +75,9 @@ def _claims(op: OpDef, source: Source) -> tuple[Claim, ...]:
             claims.append(claim("KINK", text + jumps))
     if op.runs:
         claims.append(claim("RUNS", "the formula that runs equals the meaning", op.runs))
-    claims.append(claim("DOM", "what runs is defined wherever the formula is, the rules wherever it is differentiable"))
+    claims.append(
+        claim("DOM", "what runs is defined wherever the formula is, the rules wherever the calculus's derivative is")
+    )
     for k, promise in enumerate(op.ensures):
         claims.append(Claim("POST", "op", op.name, f"ensure {show(promise.cond)} ({k})", key, promise.span))
     return tuple(claims)

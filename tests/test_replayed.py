@@ -7,24 +7,40 @@ of the false claims as replayed. A derivative that is shown away from ties only 
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 
 import pytest
 from forging import claimed, replayed
-from gradproof.compiler.elaborate import load_path, load_text
+from gradproof.compiler.elaborate import Module, load_path, load_text
+from gradproof.compiler.graph import Graph
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.portable import Table
+from gradproof.compiler.rules import rules_of
+from gradproof.compiler.transpose import NotLinear
 from gradproof.verifier.checker.main import WORDS, check
 from gradproof.verifier.evidence.certificate import body, claims_of
 from test_soundness import CASES, COMMENTED, expectations
+
+
+def carried(module: Module) -> tuple[list[OpDef], tuple[Graph, ...]]:
+    """What there can be a certificate of: an operator whose rules are not linear, and a graph with one, have none."""
+    ops = []
+    for op in module.ops.values():
+        with suppress(NotLinear):
+            rules_of(op)
+            ops.append(op)
+    left = module.ops.keys() - {op.name for op in ops}
+    return ops, tuple(graph for graph in module.graphs.values() if not left & graph.ops.keys())
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CASES.glob("*.gproof")))
 def test_nothing_false_is_replayed(name: str) -> None:
     path = CASES / f"{name}.gproof"
     module = load_path(path)
-    content = claimed(module.ops.values(), module.graphs.values())
+    ops, graphs = carried(module)
+    content = claimed(ops, graphs)
     accepted = iter(check(content, allow_trusted=True).claims)
-    _, subjects = body(Table(), module.ops.values(), tuple(module.graphs.values()))
+    _, subjects = body(Table(), ops, graphs)
     claims: dict[tuple[str, str], list[bool]] = defaultdict(list)
     outer = ""
     for subject in subjects:
@@ -36,7 +52,7 @@ def test_nothing_false_is_replayed(name: str) -> None:
             claims[outer, claim["code"]].append(how not in WORDS and not away)
     for comment, subject in COMMENTED.findall(path.read_text(encoding="utf-8")):
         for code, answer in expectations(comment):
-            if answer in ("refuted", "not proved") and code != "all":
+            if answer in ("refuted", "not proved") and code != "all" and f"{code} {answer} by trial" not in comment:
                 assert not claims[subject, code] or not all(claims[subject, code]), (subject, code)
 
 

@@ -140,8 +140,9 @@ class Dom(Code):
 
     ## Why
     `log`, `/`, `sqrt` and real powers have no value everywhere. Of an operator: what runs is defined wherever the
-    meaning is, and the rules wherever it is differentiable. Of a graph: each operator gets what its `where` asks for,
-    under the `assume`s.
+    meaning is, and the rules wherever the calculus's derivative is. Where that has no value but the formula has finite
+    slopes, as a norm at the origin, rules that are written are tried at points. Of a graph: each operator gets what
+    its `where` asks for, under the `assume`s.
 
     ## Example
     ```gproof

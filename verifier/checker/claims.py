@@ -60,7 +60,7 @@ def of_operator(op: dict[str, Any], terms: list[Any]) -> Iterator[tuple[str, str
             yield "KINK", f"where it is not smooth, the derivative used is a Clarke subgradient{jump}"
     if op["runs"] is not None:
         yield "RUNS", "the formula that runs equals the meaning"
-    yield "DOM", "what runs is defined wherever the formula is, the rules wherever it is differentiable"
+    yield "DOM", "what runs is defined wherever the formula is, the rules wherever the calculus's derivative is"
     for k in range(len(op["ensures"])):
         yield "POST", f"ensure {k}"
 
