@@ -149,7 +149,7 @@ def claim_at(search: Search, code: str, param: Param | None) -> Test:
 
 def hold(op: OpDef, code: str, param: Param | None) -> tuple[int, Counterexample | None]:
     """How many points could tell that the claim holds there, and a point where it does not."""
-    search, told = Search(op, rules_of(op), 0.0), 0
+    search, told = (LawSearch if op.lawful else Search)(op, rules_of(op), 0.0), 0
     test = claim_at(search, code, param)
     small = sorted(sizes_of(op), key=lambda s: sum(s.ints.values()))[:12]
     for tries in (10, 60):

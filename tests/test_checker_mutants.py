@@ -21,7 +21,7 @@ from judging import judge
 from mutate import Mutant, mutants
 
 SHARE = int(os.environ.get("MUTANTS", "0")) or 700
-OPS = sorted(name for name, op in prelude().ops.items() if op.differentiable and not op.lawful)
+OPS = sorted(name for name, op in prelude().ops.items() if op.differentiable)
 
 
 def accepted(mutant: Mutant) -> bool:
