@@ -259,12 +259,18 @@ Ltac inverses :=
       match goal with |- context [/ ?y] => tryif constr_eq x y then fail else replace (/ y) with (/ x) by (apply f_equal; ring) end
   end.
 
+(* What is not 0 by a hypothesis, in other words; of which the bits are known, too. *)
+Ltac turned := repeat match goal with H : ?x <> 0 |- _ => lazymatch x with context [rlt _ _] => revert H end end.
+Ltac beside := repeat split; first
+  [ solve [side] | let E := fresh in intro E; match goal with H : ?x <> 0 |- _ => apply H; lra end ].
+
 Ltac alg := first
   [ reflexivity | ring | solve [hide; field]
   | solve [align; first [ring | inverses; hide; field]]
   | solve [field; side] | solve [align; field; side]
   | solve [cases; hide; first [ring | exfalso; lra | field]]
-  | solve [cases; first [field; side | exfalso; lra]] ].
+  | solve [cases; first [field; side | exfalso; lra]]
+  | solve [turned; cases; intros; first [field; beside | exfalso; lra]] ].
 
 (* Quotients by what is positive: their defining inequalities, and each length that they are below. *)
 Ltac known_once := repeat match goal with H : _ /\ _ |- _ => destruct H | H : ?x, G : ?x |- _ => clear G end.
