@@ -25,10 +25,12 @@ from tests.test_soundness import subjects
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FALSE = {name: GRAPHS[name] for name, kind in KINDS.items() if kind == "trap"}
-FALSE |= {
+FALSE |= {  # of a graph with a loop it may be the DOM of the body that is false (test_replayed.py)
     name: graph
     for name, (graph, wanted) in subjects().items()
-    if isinstance(graph, Graph) and any(code in ("DOM", "all") and answer != "proved" for code, answer in wanted)
+    if isinstance(graph, Graph)
+    and not graph.loops
+    and any(code in ("DOM", "all") and answer != "proved" for code, answer in wanted)
 }
 TRUE = {f"{path.stem}/{name}": g for path in EXAMPLES.glob("*.gproof") for name, g in load_path(path).graphs.items()}
 

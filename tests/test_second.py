@@ -77,7 +77,7 @@ def test_a_question_is_written_as_it_is_asked(asked: list[Asked]) -> None:
 def test_a_question_says_what_it_is_for(asked: list[Asked]) -> None:
     headers = [[line for line in script(one).text.splitlines() if line.startswith("; ")][:3] for one in asked]
     said = {(head.split()[1], head.split()[-1], place.split(":")[1]) for head, _, place in headers}
-    assert {("SHAPE", "clip_", "2"), ("VJP", "clip_", "2"), ("KINK", "frac_", "10")} <= said
+    assert {("SHAPE", "clip_", "2"), ("KINK", "clip_", "2"), ("KINK", "frac_", "10")} <= said
     assert all(one.claim is not None for one in asked)
 
 

@@ -27,11 +27,7 @@ def expectations(comment: str) -> list[tuple[str, str]]:
 
     `DOM refuted by trial`: at a point where the calculus's derivative has no value, of which no proof speaks.
     """
-    parts = [
-        part.strip().removesuffix(" by trial")
-        for line in re.findall(r"expect: *(.*)", comment)
-        for part in line.split(",")
-    ]
+    parts = [part.strip() for line in re.findall(r"expect: *(.*)", comment) for part in line.split(",")]
     return [(part.split(" ", 1)[0], part.split(" ", 1)[1]) for part in parts]
 
 
@@ -49,7 +45,7 @@ def subjects() -> dict[str, tuple[Subject, list[tuple[str, str]]]]:
 
 @pytest.mark.parametrize(("subject", "wanted"), [pytest.param(*case, id=name) for name, case in subjects().items()])
 def test_no_false_proof(subject: Subject, wanted: list[tuple[str, str]]) -> None:
-    options = Options(timeout=2.0, search=2.0 if any(answer == "refuted" for _, answer in wanted) else 0.0)
+    options = Options(timeout=2.0, search=2.0 if any(answer.startswith("refuted") for _, answer in wanted) else 0.0)
     verdicts = settle(subject, options)
     if not all(answers([v for v in verdicts if code in ("all", v.claim.code)], answer) for code, answer in wanted):
         verdicts = settle(subject, PATIENT)  # a search is limited by time: a busy machine gets another try
@@ -72,7 +68,7 @@ def answers(verdicts: list[Verdict], answer: str) -> bool:
     match answer:
         case "proved":
             return all(v.answer == "proved" for v in verdicts)
-        case "refuted":
+        case "refuted" | "refuted by trial":
             return any(v.answer == "refuted" for v in verdicts)
         case "not proved":
             return any(v.answer != "proved" for v in verdicts)
