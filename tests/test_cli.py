@@ -169,10 +169,17 @@ def test_internal_errors_are_said(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals and pipes as POSIX has them")
+def interruptible() -> None:
+    """What a shell starts in the background inherits that interrupts are ignored: tests are, too, sometimes."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupt_and_broken_pipe_are_quiet() -> None:
     command = [sys.executable, "-m", "gradproof.cli", "verify", "-"]
     for patience in (1, 5, 20):  # seconds until the command waits for its input, on a busy machine
-        waiting = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        waiting = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=interruptible
+        )
         time.sleep(patience)
         waiting.send_signal(signal.SIGINT)
         _, err = waiting.communicate(timeout=30)
