@@ -26,7 +26,8 @@ from gradproof.verifier.forms import forget
 from gradproof.verifier.law_points import LawSearch
 from gradproof.verifier.operators import verdict_of_claim, verdicts_of_op
 from gradproof.verifier.options import Options
-from gradproof.verifier.refute import Search, Tangents, Test
+from gradproof.verifier.refute import Search
+from gradproof.verifier.replay import Tangents, Test
 from gradproof.verifier.witness import Entries, Point, Sizes, points_of, sizes_of
 from mutate import Mutant
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.denote import Env, Intervals, Rationals, evaluate, holds
@@ -13,15 +13,13 @@ from gradproof.compiler.rules import meaning_of
 from gradproof.compiler.show import show
 from gradproof.compiler.terms import Cond
 from gradproof.verifier.certain import shown
+from gradproof.verifier.replay import Replay
 from gradproof.verifier.witness import Point
-
-if TYPE_CHECKING:
-    from gradproof.verifier.refute import Search
 
 Position = tuple[int, ...]
 
 
-def broken_at(search: Search, point: Point, promise: Promise, kind: str) -> Counterexample | None:
+def broken_at(search: Replay, point: Point, promise: Promise, kind: str) -> Counterexample | None:
     """The promise at every value of its indices; Undefined or Undecided where the result has no value there."""
     op = search.op
     if isinstance(op.forward.body, Cond):

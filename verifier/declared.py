@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.denote import Intervals, Rationals, Undefined, evaluate, holds
@@ -13,13 +13,11 @@ from gradproof.compiler.rewriting import free_symbols
 from gradproof.compiler.rules import extents, least_at, meaning_of
 from gradproof.compiler.terms import Cond
 from gradproof.verifier.certain import differs, shown, shown_jvp
+from gradproof.verifier.replay import Replay
 from gradproof.verifier.witness import Point
 
-if TYPE_CHECKING:
-    from gradproof.verifier.refute import Search
 
-
-def declared_at(search: Search, point: Point, kind: str) -> Counterexample | None:
+def declared_at(search: Replay, point: Point, kind: str) -> Counterexample | None:
     """The value at a declared kink, entry by entry, against the declared coefficient; 0 at a least value."""
     least = resting(search, point, kind)
     for tangents in search.directions(point) if least else ():
@@ -38,7 +36,7 @@ def declared_at(search: Search, point: Point, kind: str) -> Counterexample | Non
     return None
 
 
-def declared(search: Search, point: Point, kind: str) -> Iterator[tuple[tuple[int, ...], Any]]:
+def declared(search: Replay, point: Point, kind: str) -> Iterator[tuple[tuple[int, ...], Any]]:
     """The entries at a declared kink, with the coefficient declared there."""
     field = Rationals() if kind == "rational" else Intervals()
     for kink in search.op.kinks:
@@ -49,7 +47,7 @@ def declared(search: Search, point: Point, kind: str) -> Iterator[tuple[tuple[in
                 yield entry, evaluate(kink.value, env, field)
 
 
-def resting(search: Search, point: Point, kind: str) -> list[tuple[int, ...]]:
+def resting(search: Replay, point: Point, kind: str) -> list[tuple[int, ...]]:
     """The output entries at a declared least value, where 0 is the derivative that is used."""
     field = Rationals() if kind == "rational" else Intervals()
     conds = [least_at(kink, meaning_of(search.op)) for kink in search.op.kinks if kink.least]
@@ -68,7 +66,7 @@ def _entrywise(op: OpDef, cond: Cond) -> bool:
     return same and free_symbols(cond) <= known
 
 
-def valueless_at_rest(search: Search, point: Point, kind: str) -> Counterexample | None:
+def valueless_at_rest(search: Replay, point: Point, kind: str) -> Counterexample | None:
     """Where every entry is at a declared least value, the rules have the value 0."""
     for param in search.op.differentiable:
         try:

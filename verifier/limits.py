@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.denote import Intervals, Rationals, evaluate, holds
@@ -14,11 +13,9 @@ from gradproof.compiler.terms import ZERO, Cond, RealCmp, Term
 from gradproof.verifier.cells import Cells, Unsettled
 from gradproof.verifier.certain import differs, shown
 from gradproof.verifier.forms import TooLarge
+from gradproof.verifier.replay import Replay
 from gradproof.verifier.sides import Opaque
-
-if TYPE_CHECKING:
-    from gradproof.verifier.refute import Search
-    from gradproof.verifier.witness import Point
+from gradproof.verifier.witness import Point
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ def limits_of(op: OpDef, rules: RuleSet, timeout: float) -> tuple[Limit, ...]:
     )
 
 
-def wrong_limit(search: Search, limits: tuple[Limit, ...], point: Point, kind: str) -> Counterexample | None:
+def wrong_limit(search: Replay, limits: tuple[Limit, ...], point: Point, kind: str) -> Counterexample | None:
     """A counterexample to KINK at this point, if it is a removable singularity with a wrong value."""
     field = Rationals() if kind == "rational" else Intervals()
     for limit in limits:

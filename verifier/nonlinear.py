@@ -13,7 +13,8 @@ from gradproof.compiler.rules import derived_jvp, rules_of, unfolded
 from gradproof.compiler.terms import ZERO, Cond, Term
 from gradproof.verifier.certain import beyond, differs, dot, hull, shown_jvp
 from gradproof.verifier.declared import declared, resting
-from gradproof.verifier.refute import Search, Tangents
+from gradproof.verifier.refute import Search
+from gradproof.verifier.replay import Tangents
 from gradproof.verifier.witness import Entries, Point
 
 

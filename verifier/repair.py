@@ -29,7 +29,7 @@ from gradproof.grammar.source import Span
 from gradproof.verifier.edits import LETTERS
 from gradproof.verifier.operators import verdict_of_claim
 from gradproof.verifier.options import Options
-from gradproof.verifier.refute import lifted
+from gradproof.verifier.replay import lifted
 from gradproof.verifier.screening import Suspect, screened
 
 PROOFS = 8  # that are tried for one rule

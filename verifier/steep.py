@@ -9,10 +9,11 @@ ways, as far as the domain goes; the rule's formula has no value there by the de
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Undecided, Undefined, evaluate, holds
@@ -22,10 +23,8 @@ from gradproof.compiler.rules import meaning_of, unfolded
 from gradproof.compiler.terms import Call
 from gradproof.verifier.certain import beyond, differs, hull, shown
 from gradproof.verifier.germs import Germ, Germs
+from gradproof.verifier.replay import Replay
 from gradproof.verifier.witness import Point, extent_of, flat, in_domain, points_of, sizes_of
-
-if TYPE_CHECKING:
-    from gradproof.verifier.refute import Search
 
 STEEP = frozenset({"sqrt", "cbrt", "hypot", "pow", "pow0", "asin", "acos", "acosh", "atan2"})
 SIZES = 8  # of an operator, at most
@@ -40,41 +39,35 @@ def may_be_steep(op: OpDef) -> bool:
     return any(isinstance(node, Call) and node.fn in STEEP for node in walk(meaning_of(op)))
 
 
-def without_a_value(search: Search) -> Counterexample | None:
+def without_a_value(search: Replay) -> Counterexample | None:
     """A point where a written rule has no value although the formula has finite slopes on all sides."""
-    for point in _points(search):
-        for kind in ("rational", "interval"):
-            try:
-                found = _at(search, point, kind)
-            except Irrational:
-                continue
-            except (Undefined, Undecided, ZeroDivisionError):
-                found = None
-            if found is not None:
-                return found
-            break
-    return None
+    tried = (_tried(partial(_at, search, point)) for point in _points(search))
+    return next(filter(None, tried), None)
 
 
-def wrong_value(search: Search, param: Param) -> Counterexample | None:
+def wrong_value(search: Replay, param: Param) -> Counterexample | None:
     """A point of one number at which a vjp's value lies outside of the slopes of both sides."""
-    for point in _points(search):
-        if sum(len(point.tensors[p.name]) for p in search.op.differentiable) != 1:
+
+    def alone(point: Point) -> bool:
+        return sum(len(point.tensors[p.name]) for p in search.op.differentiable) == 1
+
+    tried = (_tried(partial(_beyond, search, point, param)) for point in filter(alone, _points(search)))
+    return next(filter(None, tried), None)
+
+
+def _tried(test: Callable[[str], Counterexample | None]) -> Counterexample | None:
+    """What a test finds over rationals, or over intervals where those are not enough."""
+    for kind in ("rational", "interval"):
+        try:
+            return test(kind)
+        except Irrational:
             continue
-        for kind in ("rational", "interval"):
-            try:
-                found = _beyond(search, point, param, kind)
-            except Irrational:
-                continue
-            except (Undefined, Undecided, ZeroDivisionError):
-                found = None
-            if found is not None:
-                return found
-            break
+        except (Undefined, Undecided, ZeroDivisionError):
+            return None
     return None
 
 
-def _beyond(search: Search, point: Point, param: Param, kind: str) -> Counterexample | None:
+def _beyond(search: Replay, point: Point, param: Param, kind: str) -> Counterexample | None:
     try:
         search.check_differentiable(point, kind)
         return None
@@ -94,7 +87,7 @@ def _beyond(search: Search, point: Point, param: Param, kind: str) -> Counterexa
     return search.report(point, (COTANGENT,), f"vjp {param.name}{list(index)}", hull(along), got)
 
 
-def _points(search: Search) -> Iterator[Point]:
+def _points(search: Replay) -> Iterator[Point]:
     """Points whose entries are all 0 or all 1, where sums of squares and deviations vanish, and a few others."""
     op = search.op
     for number, sizes in enumerate(sizes_of(op)):
@@ -109,7 +102,7 @@ def _points(search: Search) -> Iterator[Point]:
                     yield chosen
 
 
-def _at(search: Search, point: Point, kind: str) -> Counterexample | None:
+def _at(search: Replay, point: Point, kind: str) -> Counterexample | None:
     for entry in search.indices(point):
         search.value(point, entry, kind)
     try:
@@ -138,7 +131,7 @@ def _at(search: Search, point: Point, kind: str) -> Counterexample | None:
 
 
 def missing(
-    search: Search, point: Point, kind: str
+    search: Replay, point: Point, kind: str
 ) -> Iterator[tuple[str, str, tuple[int, ...], Undefined, dict[tuple[int, ...], Any]]]:
     """The entries at which a written rule has no value: where, of which input, why, and the weights of the outputs."""
     op = search.op
@@ -175,7 +168,7 @@ def _undefined(op: OpDef, rule: Formula, env: Env, field: Rationals | Intervals)
 
 
 def _slopes(
-    search: Search, point: Point, kind: str, name: str, index: tuple[int, ...]
+    search: Replay, point: Point, kind: str, name: str, index: tuple[int, ...]
 ) -> list[dict[tuple[int, ...], Any]] | None:
     """The outputs' slopes along one entry, from the right and from the left; None where one is infinite or unknown."""
     germs = Germs(Rationals() if kind == "rational" else Intervals())
