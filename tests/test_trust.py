@@ -113,8 +113,9 @@ def test_what_is_trusted_rests_on_little() -> None:
 def test_the_trusted_base_is_small() -> None:
     kernel = [name for name in _trusted() if name.startswith("verifier/")]
     lines = {name: len((ROOT / name).read_text().splitlines()) for name in kernel}
-    # Quotients and changes of indices took 360, laws of externs 170, what guards and domains tell under sums 130.
-    assert sum(lines.values()) <= 3700, lines
+    # Quotients and changes of indices took 360, laws of externs 170, what guards and domains tell under sums 130,
+    # a product over the one index that is named 15.
+    assert sum(lines.values()) <= 3715, lines
     # One record for each scalar function: pinned apart, entry by entry, by AXIOMS below.
     tables = {f"compiler/{name}.py" for name in ("elementary", "piecewise", "special")}
     calculus = {n: len((ROOT / n).read_text().splitlines()) for n in _trusted() if n.startswith("compiler/")}

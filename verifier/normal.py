@@ -12,6 +12,7 @@
   `[t / n > 0] = [t > 0]` for a size n >= 1;
 - an indicator of a real condition is a sum of `[p > 0]` and `[p < 0]`, which are idempotent and exclude each other;
   a function of a selection is the selection of the function;
+- `prod(i | i = e) f_i` is f_e where e is in the range and meets the other conditions, and 1 elsewhere;
 - `(sum_j f_j)^e * sum_j f_j = (sum_j f_j)^(e + 1)` for e < 0, where j is in no other factor and has a place in its
   range.
 
@@ -36,8 +37,9 @@ from typing import Any
 
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.functions import FUNCTIONS
-from gradproof.compiler.rewriting import substitute
+from gradproof.compiler.rewriting import substitute, substitute_cond
 from gradproof.compiler.terms import (
+    ONE,
     Add,
     And,
     BoolRead,
@@ -56,7 +58,10 @@ from gradproof.compiler.terms import (
     Size,
     Term,
     Truth,
+    both,
+    in_range,
     mul,
+    select,
 )
 from gradproof.verifier.forms import (
     LIMIT,
@@ -122,9 +127,7 @@ class Normalizer:
     def __init__(self, context: Context, generic: frozenset[str] = frozenset()) -> None:
         self.context, self.generic = context, generic
         self.trace = Trace()
-        self.apart = (
-            False  # whether `generic` holds only where no two entries that are compared can be one and the same
-        )
+        self.apart = False  # whether `generic` holds only where no two entries that are compared can coincide
         self.narrowing = True  # whether a guard that moves an end of a range becomes part of the range
         self._memo: dict[Term, Form] = {}
         self._moves = 0
@@ -580,6 +583,11 @@ class Normalizer:
         length = term.extent.constant
         if term.kind == "prod" and length is not None and length <= 8 and term.guard == Truth(True):
             return self.product(self.form(substitute(term.body, {term.var: Poly.of(k)})) for k in range(length))
+        named = _named(term) if term.kind == "prod" else None
+        if named is not None:
+            only = {term.var: named}
+            met = both(in_range(named, term.extent), substitute_cond(term.guard, only))
+            return self.form(select(met, substitute(term.body, only), ONE))
         body = freeze(self.form(term.body))
         condition = freeze(self.indicator(term.guard))
         height = max(of_frozen(body)[0], of_frozen(condition)[0]) + 1
@@ -834,6 +842,15 @@ class Normalizer:
                 return self.case_split(inside, lambda parts: self._opaque(one.parts[0], parts))
             case _:
                 raise TooLarge("a replacement inside an optimum")
+
+
+def _named(term: Reduce) -> Poly | None:
+    """The one value of the bound index that a condition of the reduction names."""
+    for cond in term.guard.args if isinstance(term.guard, And) else (term.guard,):
+        linear = cond.poly.linear_in(term.var) if isinstance(cond, IntCmp) and cond.rel == "==" else None
+        if linear is not None and abs(linear[0].constant or 0) == 1:
+            return -linear[1] * int(linear[0].constant or 1)
+    return None
 
 
 def _of_squares(term: Term) -> bool:
