@@ -6,19 +6,19 @@ the stack. So a sum of a hundred thousand terms is as good as one of two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any
 
 from gradproof.compiler import arithmetic, bounds, scans
-from gradproof.compiler.calls import applied, describe, lift
+from gradproof.compiler.calls import applied, describe, lift, single
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.draft import DTYPES, Draft, Operand, Value
 from gradproof.compiler.einsum import TEXTUAL
 from gradproof.compiler.forms import FORMS, REDUCTION, apply, reduced
+from gradproof.compiler.frames import Frame, Step, Unit, check_inputs
 from gradproof.compiler.graph import Dim, Env, Graph, Seeded, TensorType
-from gradproof.compiler.library import Library
 from gradproof.compiler.loops import settled
 from gradproof.compiler.scopes import unknown
 from gradproof.compiler.statements import entrywise, statements
@@ -46,42 +46,11 @@ from gradproof.grammar.syntax import (
     Unary,
 )
 
-Step: TypeAlias = Generator[Any, Any, Any]
-
-
-GENERIC = {"real": "f64", "int": "i64"}  # element types that a call decides, and what they are without one
-
-
-@dataclass(slots=True)
-class Unit:
-    """What the names of one file mean: its dims, its operators, its graphs, and those of the files it uses."""
-
-    dims: dict[str, Dim]
-    library: Library
-    graphs: dict[str, tuple[GraphDef, Unit]] = field(default_factory=dict)
-    used_dims: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class Frame:
-    """One graph while its statements are read: what its names stand for, and which were used."""
-
-    definition: GraphDef
-    unit: Unit
-    prefix: str  # of the names of inlined nodes
-    renamed: Mapping[str, Poly]  # an inlined graph's dims, as the caller's sizes
-    inlined: tuple[str, ...]  # the graphs that are being inlined, outermost first
-    values: dict[str, Operand] = field(default_factory=dict)
-    spans: dict[str, Span] = field(default_factory=dict)
-    inputs: frozenset[str] = frozenset()
-    used: set[str] = field(default_factory=set)
-    kinds: Mapping[str, str] = field(default_factory=lambda: dict(GENERIC))
-
 
 def lower_graph(definition: GraphDef, unit: Unit, warn: Callable[[Diagnostic], None]) -> Graph:
     """The graph that a definition means; Diagnostic where it means none."""
     draft = Draft(definition.name, unit.library, definition.span, warn)
-    return Lowering(draft, warn).graph(definition, unit)
+    return Lowering(draft).graph(definition, unit)
 
 
 def _run(step: Step) -> Any:
@@ -101,14 +70,19 @@ def _run(step: Step) -> Any:
 
 @dataclass(slots=True)
 class Lowering:
+    """Reads a graph's text into a draft: a `Reader`."""
+
     draft: Draft
-    warn: Callable[[Diagnostic], None]
     dims: dict[str, Dim] = field(default_factory=dict)
+
+    def inside(self, draft: Draft) -> Lowering:
+        """The reader of a loop's body, which becomes a graph of its own over the same dims."""
+        return Lowering(draft, self.dims)
 
     def graph(self, definition: GraphDef, unit: Unit) -> Graph:
         frame = Frame(definition, unit, "", {}, (definition.name,))
         inputs = [(decl, self.declared_type(decl.type, frame)) for decl in definition.inputs]
-        self.check_inputs(definition, unit)
+        check_inputs(definition, unit)
         for decl, type_ in inputs:
             if type_.kind == "real" and not decl.const and decl.source is None:
                 frame.values[decl.name] = self.draft.leaf(decl.name, type_, decl.span)
@@ -123,25 +97,15 @@ class Lowering:
             if isinstance(value.arg, Env):
                 message = f"`{value.arg.name}` is an input of the environment: it can't be returned as it is"
                 raise Diagnostic("E-OUTPUT", message, definition.span, "return something computed from it")
-        self.name_outputs(outputs, self.draft.leaves)
+        self.draft.name_outputs(outputs)
         self.report_unused(frame)
         return settled(self.draft.finish(tuple(self.dims.values()), outputs))
-
-    def check_inputs(self, definition: GraphDef, unit: Unit) -> None:
-        seen: set[str] = set()
-        for decl in definition.inputs:
-            if decl.name in seen:
-                raise Diagnostic("E-DUPLICATE", f"the input `{decl.name}` is declared twice", decl.span)
-            if decl.name in unit.dims:
-                advice = "take another name"
-                raise Diagnostic("E-NAME-CLASH", f"`{decl.name}` is a dim, so it can't be an input", decl.span, advice)
-            seen.add(decl.name)
 
     def report_unused(self, frame: Frame) -> None:
         for name, span in frame.spans.items():
             if name not in frame.used and not name.startswith("_"):
                 what = "input" if name in frame.inputs else "value"
-                self.warn(Diagnostic("W-UNUSED", f"the {what} `{name}` is never used", span, "leave it out"))
+                self.draft.warn(Diagnostic("W-UNUSED", f"the {what} `{name}` is never used", span, "leave it out"))
 
     # Types and dims.
 
@@ -260,19 +224,14 @@ class Lowering:
         if name in frame.values and not frame.prefix:
             what = "input" if name in frame.inputs else "value"
             message = f"`{name}` hides the {what} of the same name"
-            self.warn(Diagnostic("W-SHADOWED", message, target.span, "take another name"))
+            self.draft.warn(Diagnostic("W-SHADOWED", message, target.span, "take another name"))
             if name not in frame.used and not name.startswith("_"):
-                self.warn(Diagnostic("W-UNUSED", f"the {what} `{name}` is never used", frame.spans[name]))
+                self.draft.warn(Diagnostic("W-UNUSED", f"the {what} `{name}` is never used", frame.spans[name]))
             frame.used.discard(name)
         frame.values[name] = operand
         frame.spans[name] = target.span
         if isinstance(operand, Value):
             self.draft.rename(operand, f"{frame.prefix}{name}", since)
-
-    def name_outputs(self, outputs: tuple[Value, ...], since: int) -> None:
-        """A returned value without a name is called `result`, or `result1`, `result2`, ... where there are several."""
-        for number, value in enumerate(outputs, 1):
-            self.draft.rename(value, "result" if len(outputs) == 1 else f"result{number}", since)
 
     def give(self, exprs: tuple[Expr, ...], frame: Frame, span: Span) -> Step:
         """The returned values, each of its declared type."""
@@ -310,11 +269,11 @@ class Lowering:
                 return self.named(name, frame, expr.span)
             case Unary("-", arg):
                 operand = yield self.lower(arg, frame)
-                return arithmetic.negated(self.draft, self.single(operand, arg), expr.span)
+                return arithmetic.negated(self.draft, single(operand, arg), expr.span)
             case Binary(op, left, right):
                 a = yield self.lower(left, frame)
                 b = yield self.lower(right, frame)
-                a, b = self.single(a, left), self.single(b, right)
+                a, b = single(a, left), single(b, right)
                 return arithmetic.combined(self.draft, op, a, b, expr.span)
             case Compare(ops, operands):
                 values = yield self.all_of(operands, frame)
@@ -350,14 +309,8 @@ class Lowering:
         values: list[Operand] = []
         for expr in exprs:
             operand = yield self.lower(expr, frame)
-            values.append(self.single(operand, expr))
+            values.append(single(operand, expr))
         return values
-
-    def single(self, operand: Operand, expr: Expr) -> Operand:
-        if isinstance(operand, tuple):
-            advice = "name its parts: `a, b = f(x)`"
-            raise Diagnostic("E-KIND", f"{len(operand)} values where one is wanted", expr.span, advice)
-        return operand
 
     def named(self, name: str, frame: Frame, span: Span) -> Operand:
         if name in frame.values:
@@ -414,7 +367,7 @@ class Lowering:
         if expr.fn in frame.inlined:
             chain = " -> ".join((*frame.inlined[frame.inlined.index(expr.fn) :], expr.fn))
             raise Diagnostic("E-RECURSION", f"graphs call each other in a circle: {chain}", expr.span, "unroll it")
-        self.check_inputs(definition, unit)
+        check_inputs(definition, unit)
         inner = Frame(definition, unit, f"{frame.prefix}{expr.fn}_", {}, (*frame.inlined, expr.fn))
         before, self.draft.library = self.draft.library, unit.library
         bounds.pass_arguments(self, inner, args, kwargs, expr)

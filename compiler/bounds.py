@@ -7,54 +7,53 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gradproof.compiler.arithmetic import turned
 from gradproof.compiler.broadcast import common_shape
-from gradproof.compiler.calls import call, describe, lift
+from gradproof.compiler.calls import call, describe, lift, single
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.draft import Draft, Operand, Value
 from gradproof.compiler.formulas import constant
+from gradproof.compiler.frames import Frame, Reader, Unit
 from gradproof.compiler.graph import Bound, Env, Ref, Seeded, TensorType
+from gradproof.compiler.scopes import unknown
 from gradproof.grammar.source import Diagnostic, Span
 from gradproof.grammar.syntax import Apply, Compare, Expr, GraphDef, Logic, Negation
-
-if TYPE_CHECKING:
-    from gradproof.compiler.bodies import Frame, Lowering, Unit
 
 _FORMS = "write comparisons such as `0 <= label < C` or `x > 0`, joined by `and`"
 
 
-def restrict(lowering: Lowering, frame: Frame, cond: Expr, word: str) -> Generator[Any, Any, None]:
+def restrict(reader: Reader, frame: Frame, cond: Expr, word: str) -> Generator[Any, Any, None]:
     """Take an `assume`, an `ensure`, or a called graph's assume (a `demand`)."""
     match cond:
         case Logic("and", args):
             for arg in args:
-                yield restrict(lowering, frame, arg, word)
+                yield restrict(reader, frame, arg, word)
         case Negation(Compare(("==",), operands, span)):
-            yield _compare(lowering, frame, ("!=",), operands, span, word)
+            yield _compare(reader, frame, ("!=",), operands, span, word)
         case Compare(ops, operands, span):
-            yield _compare(lowering, frame, ops, operands, span, word)
+            yield _compare(reader, frame, ops, operands, span, word)
         case _:
             name = "ensure" if word == "ensure" else "assume"
             raise Diagnostic("E-BOUND", f"this is no condition that an {name} can state", cond.span, _FORMS)
 
 
 def _compare(
-    lowering: Lowering, frame: Frame, ops: tuple[str, ...], operands: tuple[Expr, ...], span: Span, word: str
+    reader: Reader, frame: Frame, ops: tuple[str, ...], operands: tuple[Expr, ...], span: Span, word: str
 ) -> Generator[Any, Any, None]:
     values: list[Operand] = []
     for expr in operands:
-        before = len(lowering.draft)
-        operand = yield lowering.lower(expr, frame)
-        operand = lowering.single(operand, expr)
-        if word == "assume" and (len(lowering.draft) > before or not is_input(operand, lowering.draft)):
+        before = len(reader.draft)
+        operand = yield reader.lower(expr, frame)
+        operand = single(operand, expr)
+        if word == "assume" and (len(reader.draft) > before or not is_input(operand, reader.draft)):
             advice = "an assume compares inputs, numbers and dims"
             raise Diagnostic("E-BOUND", "this is not an input", expr.span, advice)
         values.append(operand)
     for k, op in enumerate(ops):
         text = f"{text_between(operands[k].span, operands[k + 1].span)}" or f"{values[k]} {op} {values[k + 1]}"
-        link(lowering.draft, op, values[k], values[k + 1], span, text, word)
+        link(reader.draft, op, values[k], values[k + 1], span, text, word)
 
 
 def is_input(operand: Operand, draft: Draft) -> bool:
@@ -140,8 +139,6 @@ def seeded(source: Apply, type_: TensorType) -> Seeded:
     """`uniform(seed=7)` or `bernoulli(seed=3, p=1/2)`: how an input is made when the caller does not give it."""
     allowed = {"uniform": ("seed",), "bernoulli": ("seed", "p")}
     if source.fn not in allowed:
-        from gradproof.compiler.scopes import unknown
-
         raise unknown(source.fn, allowed, source.span, "source of random numbers")
     names = allowed[source.fn]
     given = dict(zip(names, source.args, strict=False)) | dict(source.kwargs)
@@ -167,11 +164,9 @@ def check_seeded(made: Seeded, type_: TensorType, span: Span) -> None:
         raise Diagnostic("E-TYPE", f"{made.kind} can't make {type_}", span)
 
 
-def pass_arguments(
-    lowering: Lowering, inner: Frame, args: list[Operand], kwargs: dict[str, Operand], expr: Apply
-) -> None:
+def pass_arguments(reader: Reader, inner: Frame, args: list[Operand], kwargs: dict[str, Operand], expr: Apply) -> None:
     """Bind the inputs of an inlined graph to a call's arguments, and its symbolic dims to their sizes."""
-    definition, unit, draft = inner.definition, inner.unit, lowering.draft
+    definition, unit, draft = inner.definition, inner.unit, reader.draft
     names = [decl.name for decl in definition.inputs]
     given = dict(zip(names, args, strict=False))
     for name, operand in kwargs.items():
@@ -187,7 +182,7 @@ def pass_arguments(
     order = [decl.name for decl in definition.inputs if decl.name in given]
     passed = {name: lift(draft, given[name], expr.span) for name in order}
     inner.kinds = kinds_of_call(definition, passed, inner.kinds)
-    types = {decl.name: lowering.declared_type(decl.type, inner) for decl in definition.inputs}
+    types = {decl.name: reader.declared_type(decl.type, inner) for decl in definition.inputs}
     values: dict[str, Value] = {}
     for decl in definition.inputs:
         if decl.name not in given:
@@ -208,7 +203,7 @@ def pass_arguments(
                 call(draft, draft.role("const", expr.span), (value,), {}, expr.span) if cut else value
             )
         else:
-            type_ = lowering.declared_type(decl.type, inner)
+            type_ = reader.declared_type(decl.type, inner)
             source = seeded(decl.source, type_) if decl.source is not None else None
             inner.values[decl.name] = draft.environment(f"{inner.prefix}{decl.name}", type_, decl.span, source)
     inner.inputs = frozenset(inner.values)

@@ -20,6 +20,7 @@ from gradproof.compiler.ops import OpDef
 from gradproof.compiler.scopes import unknown
 from gradproof.compiler.unify import Binding, Mismatch, Shape, Signature, bind, environment, exact_quotient, solved
 from gradproof.grammar.source import Diagnostic, Span
+from gradproof.grammar.syntax import Expr
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,14 @@ def describe(operand: Operand) -> str:
             return f"({', '.join(map(describe, operand))})"
         case _:
             return str(operand)
+
+
+def single(operand: Operand, expr: Expr) -> Operand:
+    """One value of an expression; Diagnostic where it stands for several."""
+    if isinstance(operand, tuple):
+        advice = "name its parts: `a, b = f(x)`"
+        raise Diagnostic("E-KIND", f"{len(operand)} values where one is wanted", expr.span, advice)
+    return operand
 
 
 def _fit(draft: Draft, op: OpDef, args: Sequence[Operand], kwargs: Mapping[str, Operand]) -> _Fit:

@@ -18,6 +18,7 @@ from gradproof.compiler.graph import (
     Entrywise,
     Env,
     Graph,
+    LoopDef,
     Node,
     Ref,
     Seeded,
@@ -25,7 +26,6 @@ from gradproof.compiler.graph import (
     TensorType,
 )
 from gradproof.compiler.library import Library
-from gradproof.compiler.loops import LoopDef
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.unify import Shape, Signature, signature_of
 from gradproof.grammar.source import Diagnostic, Span
@@ -163,6 +163,11 @@ class Draft:
         """Give a node made since `since` the name that the text gives it, unless it has one."""
         if isinstance(value.arg, Ref) and value.arg.id >= since and self._nodes[value.arg.id].name is None:
             self._nodes[value.arg.id].name = self.unique(name)
+
+    def name_outputs(self, outputs: tuple[Value, ...]) -> None:
+        """A returned value without a name is called `result`, or `result1`, `result2`, ... where there are several."""
+        for number, value in enumerate(outputs, 1):
+            self.rename(value, "result" if len(outputs) == 1 else f"result{number}", self.leaves)
 
     def unique(self, name: str) -> str:
         """The name, or where it is taken, the name with a number."""

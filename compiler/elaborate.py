@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gradproof.compiler.bodies import Unit, lower_graph
+from gradproof.compiler.bodies import lower_graph
 from gradproof.compiler.dims import Poly
+from gradproof.compiler.frames import Unit
 from gradproof.compiler.graph import Dim, Graph
 from gradproof.compiler.integers import integer
 from gradproof.compiler.library import Library, collect, prelude

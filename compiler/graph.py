@@ -2,6 +2,12 @@
 
 The differentiable inputs are the context Γ of the seeds (ids 0 .. |Γ|-1), the operator applications are ss. Integer,
 boolean and `const` inputs are the environment Δ: not nodes, read by name, never differentiated.
+
+A loop is one node, and its body a graph again: applied step after step to a state; the length is symbolic. The node's
+value is a table with a row for every state: row 0 is the initial state, row t + 1 what the body makes of row t, of step
+t's slices of the sequences, and of the fixed inputs. A row holds the body's results one after another, each in
+row-major order; the part of row 0 that belongs to a result that is no state is 0. What a program wants of the table
+(all steps of one result, or the last) is read out of it by ordinary operators.
 """
 
 from __future__ import annotations
@@ -9,15 +15,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Literal, TypeAlias
 
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.loops import LoopDef
-from gradproof.compiler.ops import OpDef
+from gradproof.compiler.ops import Axis, OpDef, Param
 from gradproof.compiler.terms import Cond, Term
 from gradproof.grammar.source import Span
 
 INPUT = "input"
+TABLE = "table"  # what a loop's node computes
+Role: TypeAlias = Literal["state", "sequence", "fixed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,3 +206,119 @@ class Graph:
     def fixed(self) -> dict[str, Poly]:
         """The dims that are fixed, by name."""
         return {dim.name: dim.value for dim in self.dims if dim.value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Where a tensor stands among others, flat and one after another: entries of this shape from `offset` on."""
+
+    shape: tuple[Poly, ...]
+    offset: Poly
+
+
+@dataclass(frozen=True, slots=True)
+class LoopDef:
+    """A loop over `body`, `length` steps long.
+
+    `roles` gives each input of the body, in the order of the node's arguments, its role: a state (its argument is the
+    initial state; result number k of the body is state number k of the next step), a sequence (its argument has an axis
+    more, the first, along which it is walked, from the end where `reverse`), or fixed (the same at every step).
+    Sizes of the body are written in the dims of the graph that the loop stands in.
+    """
+
+    name: str
+    body: Graph
+    length: Poly
+    roles: tuple[tuple[str, Role], ...]
+    reverse: bool
+    span: Span
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.length, self.roles, self.reverse))
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """The loop's inputs, in the order of the node's arguments."""
+        return _params(self)
+
+    @property
+    def output(self) -> Param:
+        """The table: [length + 1, width]."""
+        return Param(TABLE, "real", (Axis(self.length + 1), Axis(self.width)))
+
+    @property
+    def differentiable(self) -> tuple[Param, ...]:
+        """The inputs that the loop is differentiated with respect to."""
+        return tuple(p for p in self.params if p.differentiable)
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The body's inputs that are states, in order."""
+        return tuple(name for name, role in self.roles if role == "state")
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Where each of the body's results stands in a row."""
+        return _columns(self)
+
+    @property
+    def width(self) -> Poly:
+        """The entries of a row."""
+        return sum((Poly.product(column.shape) for column in self.columns), Poly.of(0))
+
+    @property
+    def gradients(self) -> tuple[Column, ...]:
+        """Where each differentiable input's gradient stands in the flat bundle that a plan's backward step makes."""
+        out: list[Column] = []
+        offset = Poly.of(0)
+        for param in self.differentiable:
+            shape = tuple(axis.extent for axis in param.axes)
+            out.append(Column(shape, offset))
+            offset = offset + Poly.product(shape)
+        return tuple(out)
+
+    @property
+    def bundle(self) -> Poly:
+        """The entries of all gradients together."""
+        return sum((Poly.product(column.shape) for column in self.gradients), Poly.of(0))
+
+    def type_of(self, name: str) -> TensorType:
+        """The type of an input of the body; KeyError where there is none."""
+        return self.types[name]
+
+    @property
+    def types(self) -> Mapping[str, TensorType]:
+        """The types of the body's inputs."""
+        return _types(self)
+
+
+@lru_cache(maxsize=1024)
+def _types(loop: LoopDef) -> dict[str, TensorType]:
+    return {n.name: n.type for n in loop.body.gamma} | {d.name: d.type for d in loop.body.delta}
+
+
+@lru_cache(maxsize=1024)
+def _params(loop: LoopDef) -> tuple[Param, ...]:
+    moving = {n.name for n in loop.body.gamma}
+    out: list[Param] = []
+    for name, role in loop.roles:
+        type_ = loop.type_of(name)
+        lead = (loop.length,) if role == "sequence" else ()
+        # A condition that varies makes a branch (branches.py), so only real inputs are ever `const`.
+        const = type_.kind == "real" and name not in moving
+        out.append(Param(name, type_.kind, tuple(map(Axis, (*lead, *type_.shape))), const))
+    return tuple(out)
+
+
+@lru_cache(maxsize=1024)
+def _columns(loop: LoopDef) -> tuple[Column, ...]:
+    states = loop.states
+    offset = Poly.of(0)
+    out: list[Column] = []
+    known = range(len(loop.body.nodes))  # an ill-formed body (WF refuses it) may return what does not exist
+    for k, id_ in enumerate(id_ for id_ in loop.body.outputs if id_ in known):
+        # SHAPE of the body proves that a state's result has the state's own shape.
+        shape = loop.type_of(states[k]).shape if k < len(states) else loop.body.nodes[id_].type.shape
+        out.append(Column(shape, offset))
+        offset = offset + Poly.product(shape)
+    return tuple(out)

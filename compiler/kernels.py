@@ -45,7 +45,7 @@ from functools import cache
 from typing import TypeAlias
 
 from gradproof.compiler.dims import Entry, FloorDiv, Max, Min, Mod, Poly, Sym
-from gradproof.compiler.loops import LoopDef
+from gradproof.compiler.graph import LoopDef
 from gradproof.compiler.ops import Axis
 from gradproof.compiler.terms import Cond, Term
 

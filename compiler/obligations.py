@@ -11,8 +11,7 @@ from functools import lru_cache
 
 from gradproof.compiler.branches import branching
 from gradproof.compiler.claims import Claim, digest
-from gradproof.compiler.graph import Graph
-from gradproof.compiler.loops import LoopDef
+from gradproof.compiler.graph import Graph, LoopDef
 from gradproof.compiler.ops import Formula, OpDef
 from gradproof.compiler.rules import tied
 from gradproof.compiler.show import show

@@ -13,10 +13,9 @@ from typing import Literal
 
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.emit import NOTHING, UNIT, Builder
-from gradproof.compiler.graph import Env, Graph, Node
+from gradproof.compiler.graph import Env, Graph, LoopDef, Node
 from gradproof.compiler.instances import Attrs, Instance, Sizes, apply, instantiate
 from gradproof.compiler.kernels import Program, Step, Use, Value, bare, label, live
-from gradproof.compiler.loops import LoopDef
 from gradproof.compiler.lower import kernel_of
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT
 from gradproof.compiler.slots import Slots, assign

@@ -25,14 +25,15 @@ from gradproof.compiler.graph import (
     Env,
     Gradient,
     Graph,
+    LoopDef,
     Node,
     Ref,
+    Role,
     Seeded,
     SizeClaim,
     TensorType,
 )
 from gradproof.compiler.kernels import Input, Operand, Program, Scalar, Step, Use, Value
-from gradproof.compiler.loops import LoopDef, Role
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.plan import Mode, Plan
 from gradproof.compiler.portable import Table

@@ -4,7 +4,7 @@
 after these; the others go by name: what has as many axes as the body's input is fixed, what has one more is a sequence
 too. `length=T` says how long a loop over no sequence is, `reverse=true` walks from
 the end. `scan` gives every result of the body behind every step, `scan_last` the final states, `scan_table` the loop's
-table itself (compiler/loops.py). A loop that is written twice with the same arguments is one node.
+table itself (compiler/graph.py). A loop that is written twice with the same arguments is one node.
 
 The body's `assume`s about a state are the loop's invariant: the caller must show them of the initial state, the body of
 the state that it gives on. Those about other inputs are demands on the caller, as where a graph is inlined.
@@ -15,20 +15,17 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gradproof.compiler import bounds
-from gradproof.compiler.calls import call, describe, lift
+from gradproof.compiler.calls import call, describe, lift, single
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.draft import Draft, Operand, Value
-from gradproof.compiler.graph import Env, Graph, Ref, TensorType
-from gradproof.compiler.loops import LoopDef, Role
+from gradproof.compiler.frames import Frame, Reader, Unit, check_inputs
+from gradproof.compiler.graph import Env, Graph, LoopDef, Ref, Role, TensorType
 from gradproof.compiler.scopes import unknown
 from gradproof.grammar.source import Diagnostic, Span
 from gradproof.grammar.syntax import Apply, GraphDef, InputDecl, Name
-
-if TYPE_CHECKING:
-    from gradproof.compiler.bodies import Frame, Lowering, Unit
 
 FORMS = ("scan", "scan_last", "scan_table")
 RESERVED = ("length", "reverse")
@@ -45,12 +42,12 @@ class _Given:
     reverse: bool
 
 
-def scan(lowering: Lowering, expr: Apply, frame: Frame) -> Generator[Any, Any, Operand]:
+def scan(reader: Reader, expr: Apply, frame: Frame) -> Generator[Any, Any, Operand]:
     """What a `scan`, `scan_last` or `scan_table` gives; Diagnostic where it does not fit its body."""
     definition, unit = _body_of(expr, frame)
-    given = yield from _arguments(lowering, expr, definition, frame)
-    draft, span = lowering.draft, expr.span
-    renamed, length = _sizes(lowering, expr, definition, unit, given, frame)
+    given = yield from _arguments(reader, expr, definition, frame)
+    draft, span = reader.draft, expr.span
+    renamed, length = _sizes(reader, expr, definition, unit, given, frame)
     key = (
         "scan",
         definition.span,
@@ -61,7 +58,7 @@ def scan(lowering: Lowering, expr: Apply, frame: Frame) -> Generator[Any, Any, O
     )
     remembered = draft.scans.get(key)
     if remembered is None:
-        body = yield from _body(lowering, expr, definition, unit, renamed, given, frame)
+        body = yield from _body(reader, expr, definition, unit, renamed, given, frame)
         roles = tuple((name, given.roles[name]) for name in given.values)
         loop = LoopDef(f"scan {body.name}", body, length, roles, given.reverse, span)
         type_ = TensorType(body.nodes[body.outputs[0]].type.dtype, tuple(a.extent for a in loop.output.axes))
@@ -85,14 +82,14 @@ def _body_of(expr: Apply, frame: Frame) -> tuple[GraphDef, Unit]:
     return frame.unit.graphs[body.name]
 
 
-def _arguments(lowering: Lowering, expr: Apply, definition: GraphDef, frame: Frame) -> Generator[Any, Any, _Given]:
-    draft, inputs = lowering.draft, {decl.name: decl for decl in definition.inputs}
-    init: Operand = yield lowering.lower(expr.args[1], frame)
+def _arguments(reader: Reader, expr: Apply, definition: GraphDef, frame: Frame) -> Generator[Any, Any, _Given]:
+    draft, inputs = reader.draft, {decl.name: decl for decl in definition.inputs}
+    init: Operand = yield reader.lower(expr.args[1], frame)
     states = init if isinstance(init, tuple) else (init,)
     rest: list[Operand] = []
     for arg in expr.args[2:]:
-        operand = yield lowering.lower(arg, frame)
-        rest.append(lowering.single(operand, arg))
+        operand = yield reader.lower(arg, frame)
+        rest.append(single(operand, arg))
     if len(states) + len(rest) > len(inputs):
         message = f"`{definition.name}` takes {len(inputs)} inputs: {len(states)} states and {len(rest)} sequences"
         raise Diagnostic("E-ARITY", message, expr.span, _FORM)
@@ -101,8 +98,8 @@ def _arguments(lowering: Lowering, expr: Apply, definition: GraphDef, frame: Fra
         found[name] = lift(draft, operand, expr.span), "state" if k < len(states) else "sequence"
     options: dict[str, Operand] = {}
     for name, arg in expr.kwargs:
-        operand = yield lowering.lower(arg, frame)
-        operand = lowering.single(operand, arg)
+        operand = yield reader.lower(arg, frame)
+        operand = single(operand, arg)
         if name in RESERVED and name not in inputs:
             options[name] = operand
         elif name not in inputs or name in found:
@@ -143,14 +140,14 @@ def _true(options: dict[str, Operand], expr: Apply) -> bool:
 
 
 def _sizes(
-    lowering: Lowering, expr: Apply, definition: GraphDef, unit: Unit, given: _Given, frame: Frame
+    reader: Reader, expr: Apply, definition: GraphDef, unit: Unit, given: _Given, frame: Frame
 ) -> tuple[dict[str, Poly], Poly]:
     """The body's dims as the caller's sizes, and the loop's length."""
-    draft, span = lowering.draft, expr.span
+    draft, span = reader.draft, expr.span
     length = _length(draft, expr, given)
     probe = bounds_frame(definition, unit, {n: d.value or Poly.sym(n) for n, d in unit.dims.items()}, frame)
     probe.kinds = bounds.kinds_of_call(definition, given.values, probe.kinds)
-    types = {decl.name: lowering.declared_type(decl.type, probe) for decl in definition.inputs}
+    types = {decl.name: reader.declared_type(decl.type, probe) for decl in definition.inputs}
     shapes: dict[str, tuple[Poly, ...]] = {}
     for name, value in given.values.items():
         want, have = types[name], value.type
@@ -194,13 +191,11 @@ def _length(draft: Draft, expr: Apply, given: _Given) -> Poly:
 
 def bounds_frame(definition: GraphDef, unit: Unit, renamed: dict[str, Poly], frame: Frame) -> Frame:
     """A frame for the body: its own names, its dims as they are renamed."""
-    from gradproof.compiler.bodies import Frame
-
     return Frame(definition, unit, "", renamed, (*frame.inlined, definition.name))
 
 
 def _body(
-    lowering: Lowering,
+    reader: Reader,
     expr: Apply,
     definition: GraphDef,
     unit: Unit,
@@ -209,16 +204,14 @@ def _body(
     frame: Frame,
 ) -> Generator[Any, Any, Graph]:
     """The body as a graph over the caller's dims, and what it asks of the caller."""
-    from gradproof.compiler.bodies import Lowering
-
-    outer = lowering.draft
+    outer = reader.draft
     prefix = f"{outer.name}_"
     name = definition.name if definition.name.startswith(prefix) else f"{prefix}{definition.name}"
-    draft = Draft(_free_name(outer, name, frame), unit.library, definition.span, lowering.warn)
+    draft = Draft(_free_name(outer, name, frame), unit.library, definition.span, reader.draft.warn)
     inner = bounds_frame(definition, unit, renamed, frame)
     inner.kinds = bounds.kinds_of_call(definition, given.values, inner.kinds)
-    work = Lowering(draft, lowering.warn, lowering.dims)
-    work.check_inputs(definition, unit)
+    work = reader.inside(draft)
+    check_inputs(definition, unit)
     types = {decl.name: work.declared_type(decl.type, inner) for decl in definition.inputs}
     for decl in filter(_moving, definition.inputs):
         inner.values[decl.name] = draft.leaf(decl.name, types[decl.name], decl.span)
@@ -229,7 +222,7 @@ def _body(
     outputs: tuple[Value, ...] = yield work.body(inner)
     _check_results(draft, definition, inner, given, outputs, types)
     _invariants(outer, draft, given, outputs)
-    work.name_outputs(outputs, draft.leaves)
+    draft.name_outputs(outputs)
     for poly, rel in draft.assume_dims:
         left, right = (poly, Poly.of(0)) if rel == "==" else (poly.maximum(0), poly)
         outer.claim(left, right, f"what {definition.name} assumes of its dims", expr.span)

@@ -8,12 +8,12 @@ by another.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from gradproof.compiler.calls import describe
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.draft import Value
 from gradproof.compiler.formulas import condition, real
+from gradproof.compiler.frames import Frame, Reader
 from gradproof.compiler.graph import Arg, Entrywise, Gradient, Ref
 from gradproof.compiler.integers import integer
 from gradproof.compiler.rewriting import children, free_symbols, polys, substitute, substitute_cond, tensors
@@ -22,9 +22,6 @@ from gradproof.compiler.terms import TRUE, BoolRead, Cond, Read, Reduce, Term, b
 from gradproof.grammar.printer import print_expr
 from gradproof.grammar.source import Diagnostic, Span
 from gradproof.grammar.syntax import Access, Apply, Binder, Compare, Ensure, Expr, Logic, Name, Pack
-
-if TYPE_CHECKING:
-    from gradproof.compiler.bodies import Frame, Lowering
 
 GRADIENT = "grad"
 _FORM = "write `ensure y[i, j] == 0 where i < j`, or `ensure grad(y[i], x[j]) == 0 where i < j`"
@@ -41,21 +38,21 @@ def entrywise(cond: Expr) -> bool:
     return False
 
 
-def statements(lowering: Lowering, frame: Frame, ensure: Ensure) -> Iterator[Entrywise]:
+def statements(reader: Reader, frame: Frame, ensure: Ensure) -> Iterator[Entrywise]:
     """The promises that an `ensure` about entries makes: one for each comparison in it."""
-    yield from _each(lowering, frame, ensure.cond, ensure.where)
+    yield from _each(reader, frame, ensure.cond, ensure.where)
 
 
-def _each(lowering: Lowering, frame: Frame, cond: Expr, where: Expr | None) -> Iterator[Entrywise]:
+def _each(reader: Reader, frame: Frame, cond: Expr, where: Expr | None) -> Iterator[Entrywise]:
     match cond:
         case Logic("and", args):
             for arg in args:
-                yield from _each(lowering, frame, arg, where)
+                yield from _each(reader, frame, arg, where)
         case Compare(ops, operands, _):
             for k, op in enumerate(ops):
                 left, right = operands[k : k + 2]
                 text = print_expr(Compare((op,), (left, right))) + (f" where {print_expr(where)}" if where else "")
-                yield _Reading(lowering, frame, cond.span).take(op, left, right, where, text)
+                yield _Reading(reader, frame, cond.span).take(op, left, right, where, text)
         case _:
             raise Diagnostic("E-BOUND", "this is no condition that an ensure can state", cond.span, _FORM)
 
@@ -63,8 +60,8 @@ def _each(lowering: Lowering, frame: Frame, cond: Expr, where: Expr | None) -> I
 class _Reading:
     """One comparison on its way to an `Entrywise`."""
 
-    def __init__(self, lowering: Lowering, frame: Frame, span: Span) -> None:
-        self.lowering, self.frame, self.span = lowering, frame, span
+    def __init__(self, reader: Reader, frame: Frame, span: Span) -> None:
+        self.reader, self.frame, self.span = reader, frame, span
         self.args: dict[str, Arg] = {}
         known: dict[str, Tensor] = {}
         for name, operand in frame.values.items():
@@ -72,7 +69,7 @@ class _Reading:
                 known[name] = Tensor(operand.type.kind, operand.type.shape)
                 self.args[name] = operand.arg
         dims = frozenset(frame.unit.dims)
-        self.scope = Scope(dims, frozenset(), known, frame.unit.library.function, lowering.warn)
+        self.scope = Scope(dims, frozenset(), known, frame.unit.library.function, reader.draft.warn)
         self.gradients: list[Gradient] = []
         self.exist: list[Cond] = []
         self.indices: dict[str, tuple[str, Poly]] = {}
@@ -166,7 +163,7 @@ class _Reading:
         """The dims among the symbols, as the graph knows them (their values, or a caller's sizes)."""
         found: dict[str, Poly] = {}
         for name in sorted(symbols & self.scope.integers):
-            operand = self.lowering.dim(name, self.frame)
+            operand = self.reader.dim(name, self.frame)
             found[name] = operand if isinstance(operand, Poly) else Poly.of(int(str(operand)))
         return found
 

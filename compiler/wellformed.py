@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.graph import INPUT, Bound, Entrywise, Env, Graph, Node, Ref, TensorType
-from gradproof.compiler.loops import LoopDef, problems
+from gradproof.compiler.graph import INPUT, Bound, Entrywise, Env, Graph, LoopDef, Node, Ref, TensorType
+from gradproof.compiler.loops import problems
 from gradproof.compiler.ops import OpDef, Param
 from gradproof.compiler.rewriting import tensors
 from gradproof.compiler.unify import Mismatch, Shape, environment, shape_of

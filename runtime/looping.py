@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from gradproof.compiler.loops import Column, LoopDef
+from gradproof.compiler.graph import Column, LoopDef
 from gradproof.runtime.binding import Plans
 from gradproof.runtime.floats import Array, Floats
 from gradproof.runtime.loops import Body, Given, Loop, Series

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-from gradproof.compiler.loops import LoopDef
+from gradproof.compiler.graph import LoopDef
 
 V = TypeVar("V")
 Index: TypeAlias = Any  # an integer; in a proof a symbol to which integers can be added

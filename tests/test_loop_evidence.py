@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from forging import Data, certificate, claimed, forged, node, opened, reason, replayed
 from gradproof.compiler.elaborate import load_path, load_text
-from gradproof.compiler.loops import LoopDef
+from gradproof.compiler.graph import LoopDef
 from gradproof.compiler.portable import Table
 from gradproof.runtime.loops import Loop
 from gradproof.runtime.program import Program

@@ -15,8 +15,7 @@ import jax
 import numpy as np
 import pytest
 from gradproof.compiler.elaborate import load_text
-from gradproof.compiler.graph import Graph, Ref, Seeded
-from gradproof.compiler.loops import LoopDef
+from gradproof.compiler.graph import Graph, LoopDef, Ref, Seeded
 from gradproof.compiler.wellformed import check
 from gradproof.grammar.source import Diagnostic
 from gradproof.runtime.looping import Layout, TapeBody

@@ -8,8 +8,8 @@ from functools import partial
 from itertools import pairwise
 
 from gradproof.compiler.claims import Certificate, Claim, Verdict, issue
-from gradproof.compiler.graph import Graph
-from gradproof.compiler.loops import LoopDef, bodies, loops_of
+from gradproof.compiler.graph import Graph, LoopDef
+from gradproof.compiler.loops import bodies, loops_of
 from gradproof.compiler.obligations import claims_of_graph, claims_of_loop, claims_of_op, op_digest, ops_of, own_claims
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.orders import (

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.graph import Env, Graph, Node, Ref, TensorType
-from gradproof.compiler.loops import LoopDef
+from gradproof.compiler.graph import Env, Graph, LoopDef, Node, Ref, TensorType
 from gradproof.compiler.ops import Axis, OpDef, Param
 from gradproof.compiler.rewriting import walk
 from gradproof.compiler.show import show

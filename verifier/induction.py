@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from gradproof.compiler.loops import LoopDef
+from gradproof.compiler.graph import LoopDef
 from gradproof.runtime.loops import Given, Loop, Pulled
 from gradproof.verifier.free import ADD, Bank, Expr, show
 from gradproof.verifier.pairings import ZERO, Equation, Sum, follows, pairing

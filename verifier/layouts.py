@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.graph import Graph, TensorType
-from gradproof.compiler.loops import LoopDef
+from gradproof.compiler.graph import Graph, LoopDef, TensorType
 from gradproof.runtime.looping import Layout, TapeBody
 from gradproof.runtime.tape import Values
 from gradproof.verifier.free import Bank, Expr, Uninterpreted, show

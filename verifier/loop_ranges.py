@@ -14,8 +14,7 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.graph import Env, Graph, Node, Ref
-from gradproof.compiler.loops import LoopDef
+from gradproof.compiler.graph import Env, Graph, LoopDef, Node, Ref
 from gradproof.compiler.rewriting import walk
 from gradproof.compiler.terms import Read, Reduce, Term
 from gradproof.verifier.facts import facts_of, value_name, wide

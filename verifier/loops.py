@@ -11,7 +11,8 @@ from functools import partial
 from time import perf_counter
 
 from gradproof.compiler.claims import Claim, Counterexample, Verdict
-from gradproof.compiler.loops import LoopDef, problems
+from gradproof.compiler.graph import LoopDef
+from gradproof.compiler.loops import problems
 from gradproof.compiler.obligations import claims_of_loop
 from gradproof.runtime.loops import Loop
 from gradproof.verifier.free import Inspected

@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from gradproof.compiler.dims import Entry, FloorDiv, Max, Min, Mod, Poly, Sym
-from gradproof.compiler.graph import Env, Graph, Node
+from gradproof.compiler.graph import Env, Graph, LoopDef, Node
 from gradproof.compiler.kernels import Kernel, Operand, Scalar, Step, Use, Value, is_label, label
-from gradproof.compiler.loops import LoopDef
 from gradproof.compiler.lower import kernel_of
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Axis, Param
 from gradproof.compiler.plan import Plan, cotangent_name, tangent_name

@@ -10,9 +10,9 @@ from fractions import Fraction
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.einsum import TEXTUAL
 from gradproof.compiler.elaborate import Module
-from gradproof.compiler.graph import Arg, AttrValue, Bound, Delta, Dim, Entrywise, Env, Graph, Node
+from gradproof.compiler.graph import Arg, AttrValue, Bound, Delta, Dim, Entrywise, Env, Graph, LoopDef, Node
 from gradproof.compiler.library import base_name
-from gradproof.compiler.loops import LoopDef, bodies
+from gradproof.compiler.loops import bodies
 from gradproof.compiler.rewriting import rename_tensors, rename_tensors_cond
 from gradproof.compiler.show import show
 from gradproof.compiler.terms import TRUE, Read, Term

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from gradproof.compiler.claims import Claim, Verdict
-from gradproof.compiler.graph import Graph
-from gradproof.compiler.loops import LoopDef, bodies
+from gradproof.compiler.graph import Graph, LoopDef
+from gradproof.compiler.loops import bodies
 from gradproof.compiler.obligations import claims_of_loop, claims_of_op, op_digest, ops_of, own_claims
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.plan import Plan, make_plan

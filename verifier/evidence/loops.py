@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from gradproof.compiler.claims import Claim
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.graph import TensorType
-from gradproof.compiler.loops import LoopDef
+from gradproof.compiler.graph import LoopDef, TensorType
 from gradproof.compiler.portable import Table
 from gradproof.runtime.looping import Layout, TapeBody
 from gradproof.runtime.loops import Given, Loop, Pulled

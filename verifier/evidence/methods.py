@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from gradproof.compiler.claims import Claim
-from gradproof.compiler.graph import Graph
-from gradproof.compiler.loops import LoopDef
+from gradproof.compiler.graph import Graph, LoopDef
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.plan import Plan
 from gradproof.compiler.portable import Table

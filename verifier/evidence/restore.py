@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from gradproof.compiler.claims import Claim, Verdict
-from gradproof.compiler.graph import Graph
+from gradproof.compiler.graph import Graph, LoopDef
 from gradproof.compiler.laws import trusts
-from gradproof.compiler.loops import LoopDef
 from gradproof.compiler.obligations import graph_digest
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.plan import Mode, Plan
