@@ -11,7 +11,7 @@ from itertools import combinations
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.emit import symbols
 from gradproof.compiler.kernels import Operand, Scalar
-from gradproof.compiler.lower import Lowering, denominators, numerators, total
+from gradproof.compiler.lowering import Lowering, denominators, numerators, total
 from gradproof.compiler.rewriting import free_symbols, substitute, substitute_cond
 from gradproof.compiler.terms import (
     ONE,

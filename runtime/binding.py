@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from gradproof.compiler.dims import Entry, Poly
-from gradproof.compiler.graph import Graph
 from gradproof.compiler.kernels import Operand, Program, Scalar, Step, Use, bare, is_label, label
-from gradproof.compiler.plan import Mode, Plan
 from gradproof.compiler.terms import ONE, ZERO, Cond
 from gradproof.runtime.contraction import Call, contract, copying, total
 from gradproof.runtime.externs import run_floats
 from gradproof.runtime.floats import COMPARE, FOLD, IDENTITY, MAPS, Array, Binding, Floats, ufunc
+from gradproof.runtime.looping import Bodies, loop_calls
 from gradproof.runtime.prefixes import prefix_calls, prefix_of
 from gradproof.runtime.scattering import fixed_gather, scatter, scatter_slices
 from gradproof.runtime.views import along, gathered, integers, view
@@ -23,17 +22,15 @@ _LOGIC: dict[str, Any] = {"and": np.logical_and, "or": np.logical_or, "not": np.
 _BITS: dict[int, Any] = {4: np.int32, 8: np.int64}
 _NAMED_OUT = ("max", "min")  # their third positional argument is deprecated as `out`
 
-Plans: TypeAlias = Callable[[Graph, Mode], Plan]  # the plan that a loop's body runs through
-
 
 class Binder:
     """The calls of one program's steps, over registers that are arrays."""
 
     def __init__(
-        self, program: Program, registers: list[Array], binding: Binding, scalar: Floats, plans: Plans
+        self, program: Program, registers: list[Array], binding: Binding, scalar: Floats, bodies: Bodies
     ) -> None:
         self.program, self.registers, self.binding, self.scalar = program, registers, binding, scalar
-        self.plans = plans
+        self.bodies = bodies
         self.ints = binding.ints
         self.calls: list[Call] = []
         self._shapes: dict[tuple[Poly, ...], tuple[int, ...]] = {}
@@ -132,12 +129,10 @@ class Binder:
         self.calls.append(partial(np.bitwise_xor, word, b, word))
 
     def _loop(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
-        from gradproof.runtime.looping import loop_calls
-
         if step.loop is None:
             raise ValueError("a loop without a definition")
         operands = [self.registers[o.reg] for o in step.operands if isinstance(o, Use)]
-        self.calls.append(loop_calls(step.loop, step.name, self.ints, self.scalar, operands, out, self.plans))
+        self.calls.append(loop_calls(step.loop, step.name, self.ints, self.scalar.zeros, operands, out, self.bodies))
 
     def _as_real(self, step: Step, shape: tuple[int, ...], out: Array) -> None:
         self.calls.append(copying(out, self.operand(step.operands[0], shape, small=True)))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from gradproof.compiler.graph import Graph
 from gradproof.compiler.kernels import Scalar
-from gradproof.compiler.plan import Plan, make_plan
-from gradproof.runtime.binding import Binder, Plans
+from gradproof.compiler.plan import Mode, Plan, make_plan
+from gradproof.runtime.binding import Binder
 from gradproof.runtime.interpret import run_kernel, run_program
 from gradproof.runtime.prefixes import unread_guards
 from gradproof.runtime.scalars import FLOAT64, Array, Binding, Floats
 
 __all__ = ["Executor", "run_kernel", "run_program"]
+
+Plans: TypeAlias = Callable[[Graph, Mode], Plan]
 
 _DTYPES: dict[str, Any] = {"int": np.int64, "bool": np.bool_}
 
@@ -37,7 +40,11 @@ class Executor:
             for k, (kind, size) in enumerate(slots.sizes)
         ]
         self.registers: list[Array] = []
-        binder = Binder(program, self.registers, binding, scalar, plans)
+
+        def bodies(graph: Graph, mode: Mode) -> Executor:
+            return Executor(plans(graph, mode), dims, scalar, plans)
+
+        binder = Binder(program, self.registers, binding, scalar, bodies)
         for reg, slot in enumerate(slots.of):
             shape = binder.shape(program.axes(reg))
             buffer = buffers[slot]

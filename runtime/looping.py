@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-from gradproof.compiler.graph import Column, LoopDef
-from gradproof.runtime.binding import Plans
-from gradproof.runtime.floats import Array, Floats
+from gradproof.compiler.graph import Column, Graph, LoopDef
+from gradproof.compiler.plan import Mode
+from gradproof.runtime.floats import Array
 from gradproof.runtime.loops import Body, Given, Loop, Series
 from gradproof.runtime.tape import Semantics, Tape
 
-_MODES: dict[str, Any] = {"value": "forward", "jvp": "jvp", "vjp": "vjp"}
+_MODES: dict[str, Mode] = {"value": "forward", "jvp": "jvp", "vjp": "vjp"}
+
+
+class Bound(Protocol):
+    """A plan at concrete dims: inputs are copied into its buffers (None: never read), results read in its views."""
+
+    inputs: list[tuple[str, Array | None]]
+    calls: list[Callable[[], Any]]
+    views: list[Array]
+
+
+Bodies: TypeAlias = Callable[[Graph, Mode], Bound]  # what a loop's body runs through
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,11 +235,9 @@ class LoopNode:
 class PlanBody:
     """The body run by its plan, bound once: what is fixed is handed in when a loop starts, the rest at each step."""
 
-    def __init__(self, loop: LoopDef, what: str, dims: Mapping[str, int], scalar: Floats, plans: Plans) -> None:
-        from gradproof.runtime.executor import Executor
-
-        self.executor = Executor(plans(loop.body, _MODES[what]), dims, scalar, plans)
-        buffers = [buffer for _, buffer in self.executor.inputs]
+    def __init__(self, loop: LoopDef, what: str, bodies: Bodies) -> None:
+        bound = bodies(loop.body, _MODES[what])
+        buffers = [buffer for _, buffer in bound.inputs]
         body, count = loop.body, len(loop.body.outputs)
         places = {n.name: buffer for n, buffer in zip(body.gamma, buffers, strict=False)}
         places |= {d.name: buffer for d, buffer in zip(body.delta, buffers[len(body.gamma) :], strict=False)}
@@ -237,7 +246,7 @@ class PlanBody:
         moving = [n.name for n in body.gamma]
         self._cotangents = more if what == "vjp" else []
         self._tangents = [more[moving.index(p.name)] for p in loop.differentiable] if what == "jvp" else []
-        views = self.executor.views
+        views, self._calls = bound.views, bound.calls
         self._results = views[:count]
         self._moved = views[count:]
         self._back = [views[count + moving.index(p.name)] for p in loop.differentiable] if what == "vjp" else []
@@ -252,7 +261,7 @@ class PlanBody:
             if buffer is not None and not (fixed and self._loaded):
                 buffer[...] = value
         self._loaded = True
-        for call in self.executor.calls:
+        for call in self._calls:
             call()
 
     def forward(self, inputs: Sequence[Array]) -> Sequence[Array]:
@@ -296,16 +305,16 @@ def loop_calls(
     loop: LoopDef,
     what: str,
     dims: Mapping[str, int],
-    scalar: Floats,
+    zeros: Callable[[tuple[int, ...]], Array],
     operands: Sequence[Array],
     out: Array,
-    plans: Plans,
+    bodies: Bodies,
 ) -> Callable[[], None]:
     """The call that runs one step of a plan that is a loop: `operands` are its inputs, then the table and, for a jvp,
 
     a tangent for each differentiable input, for a vjp the table's cotangent; `out` is what it fills.
     """
-    layout, body = Layout(loop, dims, scalar.zeros), PlanBody(loop, what, dims, scalar, plans)
+    layout, body = Layout(loop, dims, zeros), PlanBody(loop, what, bodies)
     names = [name for name, _ in loop.roles]
     arrays = dict(zip(names, operands, strict=False))
     rest = operands[len(names) :]

@@ -16,7 +16,8 @@ from gradproof.compiler.denote import Env, Field, Irrational, Rationals, Undefin
 from gradproof.compiler.dims import Entry, Poly
 from gradproof.compiler.kernels import Kernel
 from gradproof.compiler.library import prelude
-from gradproof.compiler.lower import lower, tensors_of
+from gradproof.compiler.lower import lower
+from gradproof.compiler.lowering import tensors_of
 from gradproof.compiler.ops import Axis, Formula, OpDef, Param
 from gradproof.compiler.plan import Plan
 from gradproof.compiler.rewriting import free_symbols, tensors
