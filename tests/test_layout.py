@@ -54,6 +54,71 @@ def test_imports_point_left(path: Path) -> None:
     assert upward == set()
 
 
+# Modules that import each other all the same, and why.
+CIRCLES = {
+    frozenset({"gradproof", "gradproof.certificates"}): "the package names what it offers, and holds the version",
+    frozenset({"gradproof.report", "gradproof.report.text"}): "str(report) is its text; every format prints the data",
+    frozenset({"gradproof.verifier.checker.graphs", "gradproof.verifier.checker.loops"}): (
+        "a graph holds loops whose bodies are graphs; an annotation, for which the checker shall not grow"
+    ),
+}
+
+
+def module_name(path: Path) -> str:
+    """The name that a file is imported by."""
+    layer, *inside = path.relative_to(ROOT).with_suffix("").parts
+    parts = ["gradproof", *([] if layer == "driver" else [layer]), *inside]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def import_graph() -> dict[str, set[str]]:
+    """The modules that each module imports: at the top, inside functions, and for annotations alone."""
+    names = {module_name(path): path for path in MODULES}
+    graph: dict[str, set[str]] = {}
+    for own, path in names.items():
+        found: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                package = own.rsplit(".", 1)[0] if node.level else ""
+                base = ".".join(part for part in (package, node.module) if part)
+                # `from package import name` needs the module of that name, or what the package itself holds.
+                parts = {f"{base}.{alias.name}" for alias in node.names}
+                found |= {part if part in names else base for part in parts}
+        graph[own] = (found & names.keys()) - {own}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
+    """The sets of two or more modules of which each imports each other one, by whatever way."""
+    reached: dict[str, set[str]] = {}
+    for start in graph:
+        seen: set[str] = set()
+        stack = [start]
+        while stack:
+            new = graph[stack.pop()] - seen
+            seen |= new
+            stack += new
+        reached[start] = seen
+    return {
+        frozenset({other for other in reached[own] if own in reached[other]}) for own in graph if own in reached[own]
+    }
+
+
+def test_circles_are_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": {"d"}, "f": {"a"}}
+    assert circles(graph) == {frozenset("abc"), frozenset("de")}
+    known = import_graph()
+    assert "gradproof.verifier.checker.sums" in known["gradproof.verifier.checker.vanishing"]  # a relative import
+    assert "gradproof.verifier.smt" in known["gradproof.verifier.bijections"]  # inside a function
+    assert "gradproof.pipeline" in known["gradproof"]  # for annotations alone
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circles(import_graph()) == set(CIRCLES)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     text = path.read_text()

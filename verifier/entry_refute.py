@@ -16,8 +16,9 @@ from gradproof.compiler.graph import Entrywise, Env, Graph
 from gradproof.runtime.scalars import scalars
 from gradproof.runtime.semantics import array_tape
 from gradproof.runtime.tape import Values
-from gradproof.verifier.graph_refute import Sample, broken, report, run, search
+from gradproof.verifier.graph_refute import broken, report, run, search
 from gradproof.verifier.options import Options
+from gradproof.verifier.samples import Sample
 
 PLACES = 400  # choices of indices that are looked at in one sample
 

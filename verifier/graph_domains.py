@@ -16,7 +16,7 @@ from gradproof.compiler.show import show
 from gradproof.compiler.terms import Cond, IntCmp, Num, Read, RealCmp, both
 from gradproof.grammar.source import Span
 from gradproof.verifier.domains import Need, residual, without
-from gradproof.verifier.facts import GraphFacts, Instance, ungrouped, value_name
+from gradproof.verifier.facts import GraphFacts, Instance, facts_of, ungrouped, value_name
 from gradproof.verifier.loop_ranges import Table, read_out, table_of
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.signs import ANY, Bounds, Interval, settles
@@ -46,7 +46,9 @@ class Ranges:
         for node in graph.inner:
             name = value_name(node.id)
             if node.op in graph.loops:
-                self.tables[name] = table_of(graph, node, self)
+                body = graph.loops[node.op].body
+                inside = Ranges(body, facts_of(body)).reads
+                self.tables[name] = table_of(graph, node, self.reads, inside)
                 self.reads[name] = self.tables[name].every
             elif node.type.kind == "real":
                 self.reads[name] = self._range(node)

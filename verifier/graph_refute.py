@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
-from math import prod
 from time import perf_counter
 from typing import Any
 
@@ -16,24 +15,14 @@ from gradproof.compiler.bounds import text_between
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.denote import Intervals, Irrational, Undecided, Undefined
 from gradproof.compiler.dims import Poly
-from gradproof.compiler.graph import Bound, Graph, Node, TensorType
+from gradproof.compiler.graph import Bound, Graph, Node
 from gradproof.runtime.scalars import scalars
 from gradproof.runtime.semantics import array_tape
 from gradproof.runtime.tape import Tape, TapeNode, Values
 from gradproof.verifier.certain import above, differs
 from gradproof.verifier.options import Options
+from gradproof.verifier.samples import Sample, assumed, dims_of, sample_of
 from gradproof.verifier.shrink import simplified
-
-ENTRIES = 20_000  # entries of one run, at most: exact scalars are slow
-SIMPLE = (*map(Fraction, (0, 1, -1, 2, -2)), Fraction(1, 2), Fraction(-1, 2))
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One choice of dims and inputs that the graph's assumes allow; real entries are Fractions."""
-
-    dims: Mapping[str, int]
-    arrays: Mapping[str, Any]
 
 
 def undefined(graph: Graph, options: Options) -> tuple[Counterexample, Node] | None:
@@ -113,16 +102,16 @@ def search(
     """The first sample that the test refutes: in rationals where they do, otherwise in intervals."""
     end = perf_counter() + options.search
     rng = random.Random(options.seed)
-    for attempt, dims in enumerate(itertools.cycle(_dims(graph)) if _dims(graph) else ()):
+    for attempt, dims in enumerate(itertools.cycle(dims_of(graph)) if dims_of(graph) else ()):
         if perf_counter() > end or attempt > 400:
             return None
-        sample = _sample(graph, dims, rng, attempt)
+        sample = sample_of(graph, dims, rng, attempt)
         if sample is None:
             continue
         found = _attempt(sample, test)
         if found is not None:
             return simplified(
-                sample, found, lambda other: _attempt(other, test), lambda s: _assumed(graph, s.arrays, s.dims)
+                sample, found, lambda other: _attempt(other, test), lambda s: assumed(graph, s.arrays, s.dims)
             )
     return None
 
@@ -151,104 +140,6 @@ def run(graph: Graph, sample: Sample, kind: str, reached: list[int] | None = Non
     delta = {d.name: np.asarray(given(d.name)) for d in graph.delta}
     tape = array_tape(graph, scalars(kind))
     return (tape if reached is None else _traced(tape, reached)).denote_all(context, delta, sample.dims)
-
-
-def _dims(graph: Graph) -> list[dict[str, int]]:
-    names = [d for d in graph.dims if d.value is None]
-    fixed = {d.name: d.value.evaluate({}) for d in graph.dims if d.value is not None and d.value.constant is not None}
-    out: list[dict[str, int]] = []
-    options = [sorted({d.lower, d.lower + 1, 2, 3} - set(range(d.lower))) for d in names]
-    for values in itertools.islice(itertools.product(*options), 4000):
-        dims = {**fixed, **dict(zip((d.name for d in names), values, strict=True))}
-        if _admissible(graph, dims):
-            out.append(dims)
-    out.sort(key=lambda d: sum(d.values()))
-    return out[:24]
-
-
-def _admissible(graph: Graph, dims: Mapping[str, int]) -> bool:
-    for poly, rel in graph.assume_dims:
-        value = poly.evaluate(dims)
-        if not (value >= 0 if rel == ">=" else value == 0):
-            return False
-    total = 0
-    for type_ in (*(n.type for n in graph.nodes), *(d.type for d in graph.delta)):
-        shape = [extent.evaluate(dims) for extent in type_.shape]
-        if any(n < 0 for n in shape):
-            return False
-        total += prod(shape)
-    return total <= ENTRIES
-
-
-def _sample(graph: Graph, dims: Mapping[str, int], rng: random.Random, attempt: int) -> Sample | None:
-    inputs = [(n.name, n.type) for n in graph.gamma] + [(d.name, d.type) for d in graph.delta]
-    for _ in range(30):
-        arrays = {name: _array(graph, name, type_, dims, rng, attempt) for name, type_ in inputs}
-        if _assumed(graph, arrays, dims):
-            return Sample(dims, arrays)
-    return None
-
-
-def _array(
-    graph: Graph, name: str, type_: TensorType, dims: Mapping[str, int], rng: random.Random, attempt: int
-) -> Any:
-    shape = tuple(extent.evaluate(dims) for extent in type_.shape)
-    out = np.empty(shape, {"real": object, "int": np.int64, "bool": bool}[type_.kind])
-    low, high = _limits(graph, name, dims)
-    same = rng.choice(SIMPLE)
-    for index in itertools.product(*map(range, shape)):
-        out[index] = _entry(type_.kind, low, high, same, rng, attempt)
-    return out
-
-
-def _entry(
-    kind: str, low: Fraction | None, high: Fraction | None, same: Fraction, rng: random.Random, attempt: int
-) -> Any:
-    if kind == "bool":
-        return rng.random() < 0.5
-    if kind == "int":
-        return rng.randint(int(low or 0), int(high) if high is not None else int(low or 0) + 3)
-    if low is not None and high is not None:
-        return low + (high - low) * Fraction(rng.randint(0, 6), 6)
-    value = same if attempt % 3 == 0 else rng.choice(SIMPLE) if attempt % 3 == 1 else Fraction(rng.randint(-20, 20), 3)
-    if low is not None:
-        return low + abs(value)
-    return high - abs(value) if high is not None else value
-
-
-def _limits(graph: Graph, name: str, dims: Mapping[str, int]) -> tuple[Fraction | None, Fraction | None]:
-    """The closed range that assumes with constants give an input (strictness is checked afterwards)."""
-    low: Fraction | None = None
-    high: Fraction | None = None
-    for bound in graph.assumes:
-        for mine, other, upper in ((bound.left, bound.right, True), (bound.right, bound.left, False)):
-            if _name(graph, mine) != name or bound.rel == "!=":
-                continue
-            value = Fraction(other.evaluate(dims)) if isinstance(other, Poly) else other
-            if not isinstance(value, Fraction):
-                continue
-            if upper or bound.rel == "==":
-                high = value if high is None else min(high, value)
-            if not upper or bound.rel == "==":
-                low = value if low is None else max(low, value)
-    return low, high
-
-
-def _name(graph: Graph, side: int | str | Fraction | Poly) -> str | None:
-    if isinstance(side, str):
-        return side
-    return graph.nodes[side].name if isinstance(side, int) and not isinstance(side, bool) else None
-
-
-def _assumed(graph: Graph, arrays: Mapping[str, Any], dims: Mapping[str, int]) -> bool:
-    def side(value: int | str | Fraction | Poly) -> Any:
-        if isinstance(value, Poly):
-            return value.evaluate(dims)
-        name = _name(graph, value)
-        return arrays[name] if name is not None else value
-
-    tests = {"<": np.less, "<=": np.less_equal, "==": np.equal, "!=": np.not_equal}
-    return all(bool(np.all(tests[b.rel](side(b.left), side(b.right)))) for b in graph.assumes)
 
 
 def report(sample: Sample, expected: str, got: str) -> Counterexample:

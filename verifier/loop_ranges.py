@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
-from typing import TYPE_CHECKING
 
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.graph import Env, Graph, LoopDef, Node, Ref
@@ -20,9 +19,6 @@ from gradproof.compiler.terms import Read, Reduce, Term
 from gradproof.verifier.facts import facts_of, value_name, wide
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.signs import ANY, Interval, point
-
-if TYPE_CHECKING:
-    from gradproof.verifier.graph_domains import Ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +35,19 @@ class Table:
         return reduce(Interval.join, (*self.first, *self.rest))
 
 
-def table_of(graph: Graph, node: Node, ranges: Ranges) -> Table:
-    """What is known of the table of a node that is a loop, from the ranges of the nodes before it."""
-    from gradproof.verifier.graph_domains import Ranges
+def table_of(graph: Graph, node: Node, before: Mapping[str, Interval], inside: Mapping[str, Interval]) -> Table:
+    """What is known of the table of a node that is a loop.
 
+    `before` are the ranges of the graph's nodes before it, `inside` those of the body's, under what the body assumes.
+    """
     loop = graph.loops[node.op]
-    body = Ranges(loop.body, facts_of(loop.body))
     given = {
-        name: ranges.reads.get(arg.name if isinstance(arg, Env) else value_name(arg.id), ANY)
+        name: before.get(arg.name if isinstance(arg, Env) else value_name(arg.id), ANY)
         for (name, _), arg in zip(loop.roles, node.args, strict=True)
     }
     count = len(loop.states)
     first = tuple(given[name] for name in loop.states) + (point(Fraction(0)),) * (len(loop.body.outputs) - count)
-    rest = tuple(body.reads.get(value_name(id_), ANY) for id_ in loop.body.outputs)
+    rest = tuple(inside.get(value_name(id_), ANY) for id_ in loop.body.outputs)
     if _invariant(graph, node, loop, given, dict(zip(loop.states, rest, strict=False))):
         return Table(loop, first, rest)
     return Table(loop, (ANY,) * len(first), (ANY,) * len(rest))

@@ -11,15 +11,13 @@ from dataclasses import replace
 from fractions import Fraction
 from math import prod
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.ops import COTANGENT, OpDef
 from gradproof.compiler.rules import extents
+from gradproof.verifier.samples import Sample
 from gradproof.verifier.witness import Entries, Point, Sizes, in_domain, points_of, sizes_of
-
-if TYPE_CHECKING:
-    from gradproof.verifier.graph_refute import Sample
 
 SECONDS = 1.0  # for one counterexample
 Attempt: TypeAlias = Callable[[Point], Counterexample | None]

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from . import terms as t
 from .monomials import Mono, Number, is_exp, is_size, is_sum, reads, tensors
+from .sums import Sums
 from .terms import Node
 
-if TYPE_CHECKING:
-    from .normal import Normal
 
-
-def vanishes(work: Normal, atom: Node, ranges: Mapping[str, Node]) -> bool:
+def vanishes(work: Sums, atom: Node, ranges: Mapping[str, Node]) -> bool:
     """Whether an atom may be 0 at every point of some size; True where nothing is known.
 
     At one size an atom that is no size is an unknown of its own. What is positive where all unknowns are positive
@@ -32,7 +29,7 @@ def vanishes(work: Normal, atom: Node, ranges: Mapping[str, Node]) -> bool:
     return True
 
 
-def _bright(work: Normal, atom: Node, e: Number, ranges: Mapping[str, Node]) -> int:
+def _bright(work: Sums, atom: Node, e: Number, ranges: Mapping[str, Node]) -> int:
     """2: positive where all unknowns are positive; 1: not negative there; 0: nothing is known."""
     if is_size(atom):
         p = atom.args[0]
@@ -45,7 +42,7 @@ def _bright(work: Normal, atom: Node, e: Number, ranges: Mapping[str, Node]) -> 
     return 2 if inside.tag == "read" or (isinstance(inside, Node) and is_exp(inside)) else 0
 
 
-def _brightness(work: Normal, mono: Mono, c: Number, ranges: Mapping[str, Node]) -> int:
+def _brightness(work: Sums, mono: Mono, c: Number, ranges: Mapping[str, Node]) -> int:
     inside = {**ranges, **dict(mono[0])}
     sign = min((_bright(work, a, e, inside) for a, e in mono[2]), default=2) if c > 0 else 0
     bound = {v for v, _ in mono[0]}
