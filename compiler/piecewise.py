@@ -70,6 +70,7 @@ PIECEWISE = (
         exact=abs,
         unfold=lambda x: select(RealCmp("<", x, ZERO), neg(x), x),
         pieces=(lambda x: x, neg),
+        even=True,
         doc="|x|; its derivative at 0 is taken as 0",
     ),
     Function(

@@ -26,7 +26,7 @@ class Function:
     `ufunc` names a NumPy function, or one of runtime/floats's own where it has a dot.
     `exact` computes on Fractions (None: the value is irrational in general), `interval` on flint's arb.
     `unfold` gives the same value by simpler functions (None: it stays as it is).
-    `odd` and `even` say that f(-t) is -f(t) or f(t), for a function that the kernel does not unfold. `values` bounds
+    `odd` and `even` say that f(-t) is -f(t) or f(t), `odd` of what the kernel does not unfold alone. `values` bounds
     the value: lowest, highest, and whether each of them is never attained. `signed`: f(t) has the sign of t, and is 0
     only at 0. `integers` are the positions of arguments that are integer expressions, through which nothing varies.
     `symmetric`: the value does not depend on the order of the arguments.

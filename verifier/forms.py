@@ -182,10 +182,10 @@ def _order(item: tuple[Monomial, Number]) -> Any:
     return (len(factors), factors, len(monomial.binders), str(monomial.binders), sorted(map(str, monomial.guards)))
 
 
-def rough(form: Form) -> tuple[int, list[str]]:
+def rough(form: Form) -> tuple[int, list[str], list[tuple[int, int, Number]]]:
     """A key that does not depend on the names of indices: by it equal forms are equal, and others may be too."""
     names = (a.parts[0] if isinstance(a.parts[0], str) else a.kind for m in form for a, _ in m.factors)
-    return len(form), sorted(names)
+    return len(form), sorted(names), sorted((len(m.binders), len(m.guards), c) for m, c in form.items())
 
 
 def contains(one: Atom, wanted: Atom) -> bool:

@@ -61,6 +61,7 @@ from gradproof.compiler.terms import (
     both,
     in_range,
     mul,
+    neg,
     select,
 )
 from gradproof.verifier.forms import (
@@ -196,8 +197,11 @@ class Normalizer:
                     if len(parts) > 1:
                         return self.product(self._call("sqrt", (one,)) for one in parts)
                 return self.case_split(forms, lambda parts: self._root(parts[0]))
-        unfold = FUNCTIONS[fn].unfold
-        if FUNCTIONS[fn].symmetric:
+        function = FUNCTIONS[fn]
+        unfold = function.unfold
+        if function.even and unfold is not None and forms[0] and freeze(forms[0])[0][1] < 0:
+            args = (neg(args[0]),)
+        if function.symmetric:
             # max(d, 0) and max(0, d) must unfold alike; names that are bound in one of two equal terms don't count.
             pairs = sorted(zip(forms, args, strict=True), key=lambda pair: rough(pair[0]), reverse=True)
             args = tuple(arg for _, arg in pairs)

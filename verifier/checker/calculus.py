@@ -53,7 +53,7 @@ polygamma n: x | (/ 0) ; (polygamma (next n 1) x) | (and (natural n) (or (pos x)
 spherical_jn n: x | (/ 0) ; (if (zero n) (- (spherical_jn 1 x)) (* (/ (+ n (next n 1)))
  (+ (* n (spherical_jn (next n -1) x)) (- (* (next n 1) (spherical_jn (next n 1) x)))))) | (natural n)
 sigmoid x | (* (sigmoid x) (sigmoid (- x))) | | (/ (+ 1 (exp (- x))))
-abs x | (sign x) | | (if (< x 0) (- x) x)
+abs x | (sign x) | | (if (< x 0) (- x) x) | even
 sign x | 0 | | (+ (if (< 0 x) 1 0) (- (if (< x 0) 1 0)))
 floor x | 0
 ceil x | 0 | | (- (floor (- x)))
