@@ -35,6 +35,7 @@ from gradproof.compiler.terms import (
     select,
 )
 from gradproof.verifier.bijections import aligned, region
+from gradproof.verifier.borders import at_borders
 from gradproof.verifier.contraction import Law, contracted
 from gradproof.verifier.forms import (
     LIMIT,
@@ -114,6 +115,8 @@ def equal(
         form = _same_regions(form, work, timeout, until)
         told = _known(form, work)
         form = form if told is None else _same_regions(told, work, timeout, until)
+        placed = at_borders(form, work)
+        form = form if placed is None else _same_regions(placed, work, timeout, until)
         form = same_cases(form, work, facts, timeout, everywhere) if form else form
         if not form:
             return Equal(True, "normal form + z3", frozenset(work.trace.cancelled))
@@ -316,6 +319,9 @@ def _put(monomial: Monomial, work: Normalizer) -> Form | None:
 # Index sets ------------------------------------------------------------------------------------------------------
 
 
+MANY, MOST = 4, 8  # regions: past the first the empty ones are left out, past the second it is given up
+
+
 @dataclass(slots=True)
 class _Region:
     coefficient: Number
@@ -337,7 +343,7 @@ def _same_regions(form: Form, work: Normalizer, timeout: float, until: float) ->
     left: Form = {}
     for _, members in groups:
         regions = [region for _, region in members]
-        if len(members) <= 8 and perf_counter() < until and _cancel(regions, work.context, timeout):
+        if perf_counter() < until and _cancel(regions, work.context, timeout):
             continue
         accumulate(left, {m: region.coefficient for m, region in members})
     return left
@@ -354,6 +360,10 @@ def _cancel(regions: list[_Region], context: Context, timeout: float) -> bool:
 
     if len(regions) == 1:
         return prove_int(negate(regions[0].cond), context.known(regions[0].cond), timeout).answer == "proved"
+    if len(regions) > MANY:  # the patterns are many, and often some of the regions are empty
+        regions = [one for one in regions if not _cancel([one], context, timeout)]
+    if len(regions) > MOST:
+        return False
     bad: list[Cond] = []
     for pattern in product((True, False), repeat=len(regions)):
         if sum(r.coefficient for r, on in zip(regions, pattern, strict=True) if on) != 0:
