@@ -18,10 +18,11 @@ from gradproof.compiler.claims import Counterexample, Verdict
 from gradproof.compiler.denote import Irrational, Undecided, Undefined
 from gradproof.compiler.obligations import claims_of_op
 from gradproof.compiler.ops import OpDef, Param
-from gradproof.compiler.rules import RuleSet, extents, rules_of
-from gradproof.compiler.terms import Term
+from gradproof.compiler.rules import RuleSet, extents, rules_of, unfolded
+from gradproof.compiler.terms import Cond, Term
 from gradproof.compiler.transpose import NotLinear
 from gradproof.verifier.declared import declared_at
+from gradproof.verifier.derivatives import close
 from gradproof.verifier.forms import forget
 from gradproof.verifier.law_points import LawSearch
 from gradproof.verifier.operators import verdict_of_claim, verdicts_of_op
@@ -186,6 +187,29 @@ def cheap(original: OpDef, mutant: Mutant, code: str, param: Param | None) -> Co
 # Judging -------------------------------------------------------------------------------------------------------------
 
 
+def identical(original: OpDef, mutant: Mutant, timeout: float) -> bool:
+    """Whether the changed formula is the one that it was made of, entry by entry, by the normal form; ties included.
+
+    The identity says nothing of where the two are defined: SHAPE and DOM of the mutant do.
+    """
+    rule, _, name = mutant.rule.partition(" ")
+    rules = rules_of(original)
+    match rule:
+        case "vjp":
+            own = dict(rules.vjps)[name].result
+        case "let":
+            own = next(let for let in original.lets if let.target == name)
+        case _:
+            chosen = rules.jvp.result if rule == "jvp" and rules.jvp is not None else original.runs
+            assert chosen is not None
+            own = chosen
+    if isinstance(own.body, Cond) or isinstance(mutant.formula.body, Cond):
+        return False
+    ranges = dict(zip(own.indices, own.extents, strict=True))
+    before, after = (unfolded(original, body) for body in (own.body, mutant.formula.body))
+    return close(original, before, after, timeout, ranges).proved
+
+
 def judge(original: OpDef, mutant: Mutant, options: Options = OPTIONS, tempt: bool = True) -> str:
     """refuted, equal or open; an error where a proof does not hold or a refutation was not replayed.
 
@@ -195,7 +219,12 @@ def judge(original: OpDef, mutant: Mutant, options: Options = OPTIONS, tempt: bo
     try:
         rules_of(mutant.op)
     except NotLinear:
-        return _outcome(_shown(mutant, verdicts_of_op(mutant.op, options)))
+        verdicts = _shown(mutant, verdicts_of_op(mutant.op, options))
+        rest = [v for v in verdicts if v.claim.code in ("SHAPE", "DOM", "RUNS")]
+        same = (
+            _outcome(verdicts) == "open" and _outcome(rest) == "equal" and identical(original, mutant, options.timeout)
+        )
+        return "equal" if same else _outcome(verdicts)
     claims = claims_of_op(mutant.op)
     proved: dict[int, int] = {}  # at how many points
     wrong = False
@@ -215,15 +244,18 @@ def judge(original: OpDef, mutant: Mutant, options: Options = OPTIONS, tempt: bo
         proved[position] = told
     if wrong:
         return "refuted"
-    outcome = _patiently(mutant, proved, options)
+    outcome = _patiently(original, mutant, proved, options)
     for position, told in proved.items():
         few = f"only {told} points could tell: {claims[position].code} {mutant.key}"
         assert told >= POINTS // 4 or outcome != "equal", few
     return outcome
 
 
-def _patiently(mutant: Mutant, proved: Collection[int], options: Options) -> str:
-    """What the verifier's own search makes of the claims that are not proved; all must be, for a mutant to be equal."""
+def _patiently(original: OpDef, mutant: Mutant, proved: Collection[int], options: Options) -> str:
+    """What the verifier's own search makes of the claims that are not proved; all must be, for a mutant to be equal.
+
+    Or its formula is the one that it was made of: then what is proved of that is true of the mutant, too.
+    """
     claims = claims_of_op(mutant.op)
     own = {position for position, _ in own_claims(mutant)}
     first = {"SHAPE": 0, "DOM": 1, "KINK": 3}
@@ -231,15 +263,25 @@ def _patiently(mutant: Mutant, proved: Collection[int], options: Options) -> str
     rest.sort(key=lambda k: (2 if k in own else first.get(claims[k].code, 4), k))
     answers: list[Verdict] = []
     for position in rest:
+        defined = [v.claim.code for v in answers if v.answer == "proved"] == ["SHAPE", "DOM"]
+        if defined and len(answers) == 2 and identical(original, mutant, options.timeout):
+            return _held(mutant, [(claims[k].code, param) for k, param in own_claims(mutant)])
         (verdict,) = _shown(mutant, [verdict_of_claim(mutant.op, position, options)])
         answers.append(verdict)
         if verdict.answer == "refuted":
             break
     outcome = _outcome(answers)
-    if outcome == "equal" and "KINK" in {v.claim.code for v in answers}:
-        _, found = hold(mutant.op, "KINK", None)
-        assert found is None, f"FALSE PROOF of KINK: {mutant.key}: {found}"
-    return outcome
+    return (
+        _held(mutant, [("KINK", None)]) if outcome == "equal" and "KINK" in {v.claim.code for v in answers} else outcome
+    )
+
+
+def _held(mutant: Mutant, codes: list[tuple[str, Param | None]]) -> str:
+    """Equal; an error where what is proved does not hold at a point."""
+    for code, param in codes:
+        _, found = hold(mutant.op, code, param)
+        assert found is None, f"FALSE PROOF of {code}: {mutant.key}: {found}"
+    return "equal"
 
 
 def _shown(mutant: Mutant, verdicts: list[Verdict]) -> list[Verdict]:

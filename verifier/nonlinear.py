@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.denote import Env, Intervals, Rationals, Undefined, evaluate
-from gradproof.compiler.ops import COTANGENT, OpDef
+from gradproof.compiler.ops import COTANGENT, TANGENT, OpDef
+from gradproof.compiler.rewriting import tensors, walk
 from gradproof.compiler.rules import derived_jvp, rules_of, unfolded
-from gradproof.compiler.terms import ZERO, Cond, Term
-from gradproof.verifier.certain import beyond, differs, dot, hull, shown_jvp
+from gradproof.compiler.terms import ZERO, Cond, RealCmp, Term
+from gradproof.verifier.certain import beyond, differs, dot, hull, shown_direction, shown_jvp
 from gradproof.verifier.declared import declared, resting
 from gradproof.verifier.refute import Search
 from gradproof.verifier.replay import Tangents
+from gradproof.verifier.steep import missing
 from gradproof.verifier.witness import Entries, Point
+
+LINEAR = "a derivative is linear: what is expected is what the rule gives for {} and for {}, added"
 
 
 def without_rules(op: OpDef) -> OpDef:
@@ -36,9 +41,46 @@ def nonlinear(op: OpDef, seconds: float) -> Counterexample | None:
     if bare.lawful and law_check(bare)[0]:
         return None  # a law that fails is what SHAPE, JVP or VJP of an operator with linear rules would say
     search = Search(bare, rules_of(bare), seconds)
-    test = _written_by_laws if bare.lawful else _written
+    for test in (_written_by_laws,) if bare.lawful else (_written, _not_additive):
+        for point in search.points():
+            found = search.attempt(point, partial(test, op, search))
+            if found is not None:
+                return found
+    return None
+
+
+def not_additive(op: OpDef, seconds: float) -> Counterexample | None:
+    """A point where a jvp that branches on its tangent, is no linear map; None for others."""
+    if op.lawful or op.jvp is None:
+        return None
+    moving = {TANGENT + p.name for p in op.differentiable}
+    if not any(tensors(node) & moving for node in walk(op.jvp.body) if isinstance(node, RealCmp)):
+        return None
+    search = Search(op, rules_of(op), seconds)
+    tried = (search.attempt(point, partial(_not_additive, op, search)) for point in search.points())
+    return next(filter(None, tried), None)
+
+
+def valueless(op: OpDef, seconds: float) -> Counterexample | None:
+    """A point where such a written rule has no value although the formula has a derivative there, or rests."""
+    bare = without_rules(op)
+    if bare.lawful:
+        return None
+    search = Search(bare, rules_of(bare), seconds)
+    written = replace(search, op=op)
+
+    def test(point: Point, kind: str) -> Counterexample | None:
+        entries = search.indices(point)
+        for index in entries:
+            search.value(point, index, kind)
+        if len(resting(search, point, kind)) < len(entries):
+            search.check_differentiable(point, kind)
+        for where, *_, why, _ in missing(written, point, kind):
+            return search.report(point, (COTANGENT,), where, "a value", f"undefined: {why}")
+        return None
+
     for point in search.points():
-        found = search.attempt(point, lambda p, kind: test(op, search, p, kind))
+        found = search.attempt(point, test)
         if found is not None:
             return found
     return None
@@ -76,11 +118,7 @@ def _written_by_laws(op: OpDef, search: Search, point: Point, kind: str) -> Coun
 def _written(op: OpDef, search: Search, point: Point, kind: str) -> Counterexample | None:
     field: Any = Rationals() if kind == "rational" else Intervals()
 
-    def value(body: Term | Cond, env: Env, names: tuple[str, ...], index: tuple[int, ...]) -> Any:
-        for name, position in zip(names, index, strict=True):
-            env = env.bind(name, position)
-        return evaluate(unfolded(op, body), env, field)  # type: ignore[arg-type]  # a rule is a term
-
+    value = partial(_value, op, field)
     least = resting(search, point, kind)
     still = bool(least) and {k for k, v in point.tensors[COTANGENT].items() if v} <= {*least}
     for rule in op.vjps:
@@ -105,12 +143,54 @@ def _written(op: OpDef, search: Search, point: Point, kind: str) -> Counterexamp
                 got = value(jvp.body, search.env(point, kind, entry, tangents), jvp.indices, entry)
                 still = entry in least
                 values = [Fraction(0)] if still else search.outcomes(point, derived_jvp(op), entry, kind, tangents)
+                if len(values) > 1:
+                    values = search.outcome(point, derived_jvp(op), entry, kind, tangents) or values
             except Undefined:
                 continue  # along this direction
             if beyond(got, values):
                 where = shown_jvp(entry, tangents)
                 return search.report(point, (), where, hull(values), got)
     return None
+
+
+def _value(op: OpDef, field: Any, body: Term | Cond, env: Env, names: tuple[str, ...], index: tuple[int, ...]) -> Any:
+    for name, position in zip(names, index, strict=True):
+        env = env.bind(name, position)
+    return evaluate(unfolded(op, body), env, field)  # type: ignore[arg-type]  # a rule is a term
+
+
+def _not_additive(op: OpDef, search: Search, point: Point, kind: str) -> Counterexample | None:
+    """Two directions, or two cotangents, along which a rule gives other values than along their sum.
+
+    A derivative and a subgradient are linear maps, wherever they are taken.
+    """
+    value = partial(_value, op, Rationals() if kind == "rational" else Intervals())
+    weights = point.tensors[COTANGENT]
+    for rule in op.vjps:
+        parts = [weights, {k: v + 1 for k, v in weights.items()}, {k: 2 * v + 1 for k, v in weights.items()}]
+        for index in point.tensors[rule.target]:
+            given = [replace(point, tensors={**point.tensors, COTANGENT: part}) for part in parts]
+            envs = [one.env(None if kind == "rational" else Intervals().num) for one in given]
+            first, second, both = (value(rule.body, env, rule.indices, index) for env in envs)
+            if differs(both, first + second):
+                where = f"vjp {rule.target}{list(index)}"
+                told = search.report(given[2], (COTANGENT,), where, first + second, both)
+                return replace(told, note=LINEAR.format(*(one.nested(COTANGENT) for one in given[:2])))
+    for one in search.directions(point) if op.jvp is not None else ():
+        for other in (*search.directions(point), *map(_turned, search.directions(point))):
+            total = {n: {k: v + other[n][k] for k, v in table.items()} for n, table in one.items()}
+            for entry in search.indices(point):
+                assert op.jvp is not None
+                envs = [search.env(point, kind, entry, along) for along in (one, other, total)]
+                first, second, both = (value(op.jvp.body, env, op.jvp.indices, entry) for env in envs)
+                if differs(both, first + second):
+                    told = search.report(point, (), shown_jvp(entry, total), first + second, both)
+                    return replace(told, note=LINEAR.format(shown_direction(one), shown_direction(other)))
+    return None
+
+
+def _turned(tangents: Tangents) -> Tangents:
+    return {name: {index: -2 * value for index, value in table.items()} for name, table in tangents.items()}
 
 
 def _shorter(tangents: Tangents) -> Tangents:

@@ -57,6 +57,10 @@ def _settle(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Opt
         found = hunt() if search and not outcome.proved else None
         if search and found is None and (claim.code == "DOM" or (claim.code == "VJP" and not outcome.proved)):
             found = _steep(op, rules, claim, position, options)
+        if search and found is None and claim.code == "KINK" and not outcome.proved:
+            from gradproof.verifier.nonlinear import not_additive  # with NumPy, which a proof does not need
+
+            found = not_additive(op, options.search)
     except RecursionError:
         outcome, found = Proof(False, "", (), "the formula is nested too deeply"), None
     seconds = perf_counter() - started
@@ -64,12 +68,15 @@ def _settle(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Opt
         leaning = trusts(op) if claim.code != "SHAPE" else ()
         return Verdict(claim, "proved", outcome.by, ALL_SIZES, seconds, (*outcome.hypotheses, *leaning))
     if found is not None:
-        scope = ", ".join(f"{k} = {v}" for k, v in found.dims.items()) or "at one point"
-        return Verdict(_at_fault(op, claim, found), "refuted", "replay", scope, seconds, counterexample=found)
+        return Verdict(_at_fault(op, claim, found), "refuted", "replay", _scope(found), seconds, counterexample=found)
     reason = outcome.reason or "not proved, and no counterexample was found"
     if search and claim.code == "KINK" and "jumps" in reason and not op.lawful:
         reason = "; ".join(filter(None, (reason, _jump(op, rules, options))))
     return Verdict(claim, "unknown", "", ALL_SIZES, seconds, reason=reason)
+
+
+def _scope(found: Counterexample) -> str:
+    return ", ".join(f"{k} = {v}" for k, v in found.dims.items()) or "at one point"
 
 
 def _steep(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Options) -> Counterexample | None:
@@ -156,7 +163,7 @@ def _without_rules(
     op: OpDef, claim: Claim, position: int, error: NotLinear, found: Counterexample | None, options: Options
 ) -> Verdict:
     """An operator whose written rules have no rule set still has a shape, a domain and what runs to prove."""
-    from gradproof.verifier.nonlinear import without_rules
+    from gradproof.verifier.nonlinear import valueless, without_rules
 
     bare = without_rules(op)
     match claim.code:
@@ -167,6 +174,11 @@ def _without_rules(
         case "DOM":
             verdict = attempt(claim, partial(_settle, bare, rules_of(bare), claim, position, options))
             written = domains.check_op(op, as_written(op), options.timeout) if verdict.answer == "proved" else []
+            point = valueless(op, options.search) if written else None
+            if point is not None:
+                return Verdict(
+                    _at_fault(op, claim, point), "refuted", "replay", _scope(point), 0.0, counterexample=point
+                )
             return replace(verdict, answer="unknown", by="", reason="; ".join(written)) if written else verdict
         case _:
             return attempt(claim, partial(_settle, bare, rules_of(bare), claim, position, options))

@@ -133,6 +133,15 @@ class Replay:
         env = self.env(point, kind, entry, tangents)
         return list(sides(lambda value: value(term, env), kind, self._varying))
 
+    def outcome(self, point: Point, term: Term, entry: tuple[int, ...], kind: str, tangents: Tangents) -> list[Any]:
+        """`outcomes` with what does not move held: one value, or none that is known."""
+        if any(kink.value is not None for kink in self.op.kinks):
+            return []
+        env = self.env(point, kind, entry, tangents)
+        moving = frozenset(n[len(TANGENT) :] for n, t in tangents.items() if any(t.values()))
+        found = list(sides(lambda value: value(term, env), kind, moving))
+        return found if len(found) == 1 else []
+
     @property
     def _varying(self) -> frozenset[str]:
         return frozenset(p.name for p in self.op.differentiable)
