@@ -114,8 +114,8 @@ def test_the_trusted_base_is_small() -> None:
     kernel = [name for name in _trusted() if name.startswith("verifier/")]
     lines = {name: len((ROOT / name).read_text().splitlines()) for name in kernel}
     # Quotients and changes of indices took 360, laws of externs 170, what guards and domains tell under sums 130,
-    # a product over the one index that is named 15.
-    assert sum(lines.values()) <= 3715, lines
+    # a product over the one index that is named 15, borders 60.
+    assert sum(lines.values()) <= 3790, lines
     # One record for each scalar function: pinned apart, entry by entry, by AXIOMS below.
     tables = {f"compiler/{name}.py" for name in ("elementary", "piecewise", "special")}
     calculus = {n: len((ROOT / n).read_text().splitlines()) for n in _trusted() if n.startswith("compiler/")}
@@ -214,7 +214,7 @@ def test_what_is_said_of_signs_and_symmetry_holds(name: str) -> None:
             if function.signed:
                 assert value.sgn() == field.num(values[0]).sgn()
             if function.odd or function.even:
-                assert function.unfold is None and function.arity == 1
+                assert function.arity == 1 and (function.unfold is None or function.even)
                 assert mirrored.overlaps(-value if function.odd else value), values
 
 
