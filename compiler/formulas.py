@@ -226,6 +226,12 @@ def _unfold(definition: OpDef, args: tuple[Term, ...], expr: Apply) -> Term:
     body = definition.forward.body
     if definition.attrs or isinstance(body, Cond) or any(p.axes != definition.output.axes for p in definition.params):
         raise Diagnostic("E-FORMULA", f"`{expr.fn}` is no plain `fn`: a formula can't call it", expr.span)
+    held = next((param.name for param in definition.params if param.const), None)
+    if held is not None:
+        # Put in for the call, the argument would be differentiated.
+        message = f"`{expr.fn}` holds `{held}` constant, and a formula is differentiated by all that it reads"
+        advice = "make what is held a `const` input, and give it `detach(...)` in a graph"
+        raise Diagnostic("E-FORMULA", message, expr.span, advice)
     table = {param.name: arg for param, arg in zip(definition.params, args, strict=True)}
     result = replace_reads(body, lambda read: table[read.tensor])
     check_size(result, expr.span)

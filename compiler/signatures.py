@@ -46,7 +46,7 @@ def fn_signature(stanza: Fn) -> StanzaSignature:
     axes = (Axis(Poly.sym(LIFTED), LIFTED),)
     if not stanza.params:
         raise Diagnostic("E-ARITY", f"`fn {stanza.name}` has no input", stanza.span, "write a constant as an `op`")
-    params = tuple(Param(name, "real", axes) for name in stanza.params)
+    params = tuple(Param(name, "real", axes, name in stanza.consts) for name in stanza.params)
     attrs = tuple(map(_attribute, stanza.attrs))
     _check_names(stanza, attrs, params, frozenset())
     return StanzaSignature(attrs, params, Param(OUTPUT, "real", axes), {})

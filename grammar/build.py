@@ -47,7 +47,7 @@ def same(children: Children) -> Children:
     return only
 
 
-exprs = targets = names = params = inputs = results = attrs = these
+exprs = targets = names = scalars = scalar = params = inputs = results = attrs = these
 
 
 def none(children: Children) -> Children:
@@ -458,14 +458,18 @@ def fn_line(children: Children) -> tree.Fn:
     if len(children) > 6:
         end = children[7][-1]
         clauses += (tree.Where(tuple(children[7]), join(children[6], end)),)
-    params_ = tuple(token.text for token in children[3])
-    return tree.Fn(children[1].text, tuple(children[2]), params_, clauses, "", join(head, end))
+    return _fn(children, clauses, join(head, end))
 
 
 def fn(children: Children) -> tree.Fn:
     """`fn f(x) { clauses }`."""
-    params_ = tuple(token.text for token in children[3])
-    return tree.Fn(children[1].text, tuple(children[2]), params_, children[5], "", join(children[0], children[6]))
+    return _fn(children, children[5], join(children[0], children[6]))
+
+
+def _fn(children: Children, clauses: tuple[tree.Clause, ...], span: Span) -> tree.Fn:
+    params_ = tuple(token.text for _, token in children[3])
+    consts = tuple(token.text for const_, token in children[3] if const_ is not None)
+    return tree.Fn(children[1].text, tuple(children[2]), params_, clauses, "", span, consts)
 
 
 def op(children: Children) -> tree.Op:

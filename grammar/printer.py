@@ -308,7 +308,8 @@ def _one_line(item: tree.Item, text: str, page: Page) -> bool:
 
 
 def _fn(fn: tree.Fn, page: Page) -> list[Line]:
-    head = f"fn {fn.name}{_attrs(fn.attrs)}({', '.join(fn.params)})"
+    inputs = ", ".join(f"const {name}" if name in fn.consts else name for name in fn.params)
+    head = f"fn {fn.name}{_attrs(fn.attrs)}({inputs})"
     match fn.clauses:
         case (tree.Define(tree.Equation("y", None, body)),):
             text = f"{head} = {print_expr(body)}"

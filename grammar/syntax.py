@@ -359,6 +359,7 @@ class Fn:
     clauses: tuple[Clause, ...]
     doc: str
     span: Span = _span()
+    consts: tuple[str, ...] = ()  # those of the inputs that are `const`: not differentiated
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,9 @@ class _Run:
         out = gathered(source, use.index, shape, self.ints, self._register, use.padded)
         if use.padded and step.kind == "real" and self.scalar.exact:
             # Padding is the number 0 of these scalars, not Python's.
-            out = np.where(np.frompyfunc(lambda v: type(v) is int, 1, 1)(out).astype(bool), self.scalar.zeros(()), out)
+            # A ufunc of objects gives a bare value for an array without axes.
+            outside = np.asarray(np.frompyfunc(lambda v: type(v) is int, 1, 1)(out), bool)
+            out = np.where(outside, self.scalar.zeros(()), out)
         return out
 
     def _add_at(self, step: Step, values: Array, shape: tuple[int, ...]) -> Array:

@@ -231,7 +231,7 @@ dim E = 2*D
 
 # Its doc,
 # in two lines.
-fn f(x) = x  # at its end
+fn f(x, const w) = w * x  # at its end
 
 graph g(  # before the first
   x: f32[B],  # of x

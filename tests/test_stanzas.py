@@ -31,6 +31,12 @@ def test_a_fn_is_lifted_over_any_shape() -> None:
     assert found.attrs[0].default == Fraction(1, 2)
 
 
+def test_a_const_input_of_a_fn_has_no_gradient() -> None:
+    op = load_text("fn f(x, const w, const) = x * w + const").ops["f"]
+    assert [p.const for p in op.params] == [False, True, False]
+    assert [p.name for p in op.differentiable] == ["x", "const"]
+
+
 def test_a_binder_gets_a_name_of_its_own_and_the_extent_of_its_axis() -> None:
     body = op("op f(a: [m, k], b: [k, n]) -> [m, n] { y[i, j] = sum(l) a[i, l] * b[l, j] }").forward.body
     assert isinstance(body, Reduce)
@@ -218,6 +224,7 @@ REFUSED = {
     "E-VJP": [
         ("op f(i0: int [n], x: [n]) -> [n] { y[i] = x[i] * i0[i]  vjp i0[i] = g[i] }", "int"),
         ("op f(const x: [n]) -> [n] { y[i] = x[i]  vjp x[i] = g[i] }", "const"),
+        ("fn f(x, const w) {\n y = x * w\n vjp w = g * x\n}", "const"),
         ("op f(x: [n]) -> bool [n] { y[i] = x[i] > 0  vjp x[i] = 0 }", "boolean"),
     ],
     "E-NAME-CLASH": [
@@ -230,6 +237,10 @@ REFUSED = {
         ("op f(x: [n]) -> [n] { y[n] = x[n] }", "size"),
         ("op f(x: [n]) -> [n] { y[i] = sum(x) 1 }", "tensor"),
         ("op f(x: [n]) -> [n] { let x[i] = x[i]  y[i] = x[i] }", "already"),
+    ],
+    "E-FORMULA": [
+        ("fn f(x) = x * detach(x)", "holds `x` constant"),
+        ("fn w(x, const c) = c * x\nfn f(x) = w(x, x)", "holds `c` constant"),
     ],
     "E-ATTRIBUTE": [("fn f[k = 1/2](x) = x * k", "integer")],
     "E-POWER": [("fn f(x) = x^1000", "64")],

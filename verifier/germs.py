@@ -25,10 +25,14 @@ AT = "~at"
 
 @dataclass(frozen=True, slots=True)
 class Germ:
-    """The sum of coefficient * t^exponent, in order; the remainder is O(t^end), or nothing where end is None."""
+    """The sum of coefficient * t^exponent, in order; the remainder is O(t^end), or nothing where end is None.
+
+    `number` is the rational number that a constant was given as: 1/3 has no exact enclosure, and may be an exponent.
+    """
 
     terms: tuple[tuple[Fraction, Any], ...]
     end: Fraction | None = None
+    number: Fraction | None = None
 
     def __add__(self, other: Germ) -> Germ:
         return _germ([*self.terms, *other.terms], _least(self.end, other.end))
@@ -81,7 +85,8 @@ class Germs:
 
     def ray(self, value: Fraction, slope: Fraction) -> Germ:
         """value + slope * t."""
-        return _germ(((Fraction(k), self.base.num(c)) for k, c in enumerate((value, slope)) if c), None)
+        terms = tuple((Fraction(k), self.base.num(c)) for k, c in enumerate((value, slope)) if c)
+        return Germ(terms, None, None if slope else value)
 
     def power(self, base: Germ, exponent: int) -> Germ:
         """An integer power."""
@@ -112,9 +117,9 @@ class Germs:
                 else args[0]
             )
         if fn in ("pow", "pow0", "ipow") and args[1].end is None and all(e == 0 for e, _ in args[1].terms):
-            exponent = args[1].at(Fraction(0))
-            if not isinstance(exponent, Fraction):
-                raise Undecided("a power that is known as an enclosure only")
+            exponent = args[1].number
+            if exponent is None:
+                raise Undecided("a power whose exponent is computed")
             if exponent.denominator == 1 and (fn == "ipow" or exponent > 0):
                 return self.power(args[0], int(exponent))
             if fn == "pow0" and exponent > 0 and self.sign(args[0]) == 0:

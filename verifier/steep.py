@@ -180,10 +180,10 @@ def _slopes(
         slopes: dict[tuple[int, ...], Any] = {}
         for entry in search.indices(point):
             germ = evaluate(meaning_of(search.op), _bound(env, search.op.forward, entry), germs)
-            own = germs.base.num(germ.at(ZERO)) if isinstance(germ.at(ZERO), Fraction) else germ.at(ZERO)
+            own, slope = (germs.base.num(c) if isinstance(c, Fraction) else c for c in map(germ.at, (ZERO, Fraction(1))))
             if any(e < 1 and e != 0 for e, _ in germ.terms) or differs(own, search.value(point, entry, kind)):
                 return None
-            slopes[entry] = germ.at(Fraction(1)) * sign
+            slopes[entry] = slope * sign
         found.append(slopes)
     return found
 
