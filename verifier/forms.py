@@ -182,6 +182,16 @@ def _order(item: tuple[Monomial, Number]) -> Any:
     return (len(factors), factors, len(monomial.binders), str(monomial.binders), sorted(map(str, monomial.guards)))
 
 
+def leading_coefficient(form: Frozen) -> Number:
+    """What makes a form monic; which term leads hangs on no index's name and not on which atom was met first."""
+    return min(form, key=lambda item: _outline(item[0]))[1] if form else 1
+
+
+def _outline(monomial: Monomial) -> tuple[Any, ...]:
+    factors = sorted((a.kind, a.parts[0] if isinstance(a.parts[0], str) else "", str(e)) for a, e in monomial.factors)
+    return len(factors), factors, len(monomial.binders), len(monomial.guards)
+
+
 def rough(form: Form) -> tuple[int, list[str], list[tuple[int, int, Number]]]:
     """A key that does not depend on the names of indices: by it equal forms are equal, and others may be too."""
     names = (a.parts[0] if isinstance(a.parts[0], str) else a.kind for m in form for a, _ in m.factors)

@@ -81,6 +81,7 @@ from gradproof.verifier.forms import (
     constant,
     contains,
     fresh_name,
+    leading_coefficient,
     may_collapse,
     number,
     of_frozen,
@@ -388,8 +389,7 @@ class Normalizer:
             for monomial, coefficient in form.items():
                 stripped = self._strip(monomial, strip)
                 accumulate(inside, stripped, coefficient)
-        frozen = freeze(inside)
-        leading = frozen[0][1] if frozen else 1
+        leading = leading_coefficient(freeze(inside))
         if inside.keys() == {UNIT}:
             return inside[UNIT], outside, None
         return leading, outside, scaled(inside, Fraction(1) / leading)
