@@ -18,7 +18,9 @@ from gradproof.grammar.source import Diagnostic
 from gradproof.verifier.operators import verdicts_of_op
 from gradproof.verifier.options import Options
 
-CASES = sorted(p for folder in ("bugs", "bugs2", "bugs3") for p in (Path(__file__).parent / "cases" / folder).glob("*.gproof"))
+CASES = sorted(
+    p for folder in ("bugs", "bugs2", "bugs3") for p in (Path(__file__).parent / "cases" / folder).glob("*.gproof")
+)
 EXPECT = re.compile(r"^# expect: (.*)$", re.MULTILINE)
 HARD = Options(timeout=10.0, search=2.0)
 

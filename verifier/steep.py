@@ -180,7 +180,8 @@ def _slopes(
         slopes: dict[tuple[int, ...], Any] = {}
         for entry in search.indices(point):
             germ = evaluate(meaning_of(search.op), _bound(env, search.op.forward, entry), germs)
-            own, slope = (germs.base.num(c) if isinstance(c, Fraction) else c for c in map(germ.at, (ZERO, Fraction(1))))
+            known = map(germ.at, (ZERO, Fraction(1)))
+            own, slope = (germs.base.num(c) if isinstance(c, Fraction) else c for c in known)
             if any(e < 1 and e != 0 for e, _ in germ.terms) or differs(own, search.value(point, entry, kind)):
                 return None
             slopes[entry] = slope * sign
