@@ -1,8 +1,8 @@
 """Every rule of the prelude with a mistake in it: refuted by a replayed counterexample, or shown to be equal.
 
-`MUTANTS=1` (make mutants) takes every mutant, `MUTANTS=n` one in n. Equal means proved, and a claim that is proved of a
-mutant is held against the denotation at many points all the same. What stays open is listed, with the reason, in
-cases/mutants/open.txt: a new one fails.
+`MUTANTS=n` takes one mutant in n; `make mutants` (every_mutant.py) takes them all. Equal means proved, and a claim that
+is proved of a mutant is held against the denotation at many points all the same. What stays open is listed, with the
+reason, in cases/mutants/open.txt: a new one fails.
 """
 
 from __future__ import annotations

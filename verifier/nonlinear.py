@@ -134,7 +134,7 @@ def _written(op: OpDef, search: Search, point: Point, kind: str) -> Counterexamp
             got = value(rule.body, env, rule.indices, index)
             if differs(got, wanted):
                 return search.report(point, (COTANGENT,), f"vjp {rule.target}{list(index)}", wanted, got)
-    jvp = op.jvp
+    jvp, told = op.jvp, dict(declared(search, point, kind))
     if jvp is None:
         return None
     for tangents in (*search.directions(point), *map(_shorter, search.directions(point))):
@@ -143,7 +143,9 @@ def _written(op: OpDef, search: Search, point: Point, kind: str) -> Counterexamp
                 got = value(jvp.body, search.env(point, kind, entry, tangents), jvp.indices, entry)
                 still = entry in least
                 values = [Fraction(0)] if still else search.outcomes(point, derived_jvp(op), entry, kind, tangents)
-                if len(values) > 1:
+                if entry in told:
+                    values = [told[entry] * field.num(sum(table[entry] for table in tangents.values()))]
+                elif len(values) > 1:
                     values = search.outcome(point, derived_jvp(op), entry, kind, tangents) or values
             except Undefined:
                 continue  # along this direction
