@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gradproof.compiler.dims import Poly
 from gradproof.verifier.forms import LIMIT, Form, Guard, Monomial, accumulate, oriented
-from gradproof.verifier.naming import canonical
+from gradproof.verifier.naming import apart, canonical
 from gradproof.verifier.normal import Normalizer
 
 
@@ -19,7 +19,8 @@ def at_borders(form: Form, work: Normalizer) -> Form | None:
     real, so each step keeps the form's value at every point.
     """
     starts = {poly for m in form for rel, poly in m.guards if rel == ">="}
-    pending, changed = list(form.items()), False
+    # Bound indices under names of their own: a value that is put in may read one.
+    pending, changed = list(apart(form).items()), False
     out: Form = {}
     for _ in range(LIMIT):
         if not pending:

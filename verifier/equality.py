@@ -360,7 +360,7 @@ def _cancel(regions: list[_Region], context: Context, timeout: float) -> bool:
 
     if len(regions) == 1:
         return prove_int(negate(regions[0].cond), context.known(regions[0].cond), timeout).answer == "proved"
-    if len(regions) > MANY:  # the patterns are many, and often some of the regions are empty
+    if MANY < len(regions) <= 4 * MOST:  # the patterns are many, and often some of the regions are empty
         regions = [one for one in regions if not _cancel([one], context, timeout)]
     if len(regions) > MOST:
         return False
