@@ -43,9 +43,10 @@ from gradproof.compiler.terms import (
 )
 from gradproof.pipeline import load, prove
 from gradproof.verifier import second, smt
+from gradproof.verifier.abstraction import Abstraction
 from gradproof.verifier.asked import Asked, Identity, reading, watching
 from gradproof.verifier.discharge import verify
-from gradproof.verifier.equality import Abstraction, equal
+from gradproof.verifier.equality import equal
 from gradproof.verifier.forms import Frozen
 from gradproof.verifier.naming import canonical, freeze
 from gradproof.verifier.normal import Normalizer

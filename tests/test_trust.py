@@ -110,12 +110,18 @@ def test_what_is_trusted_rests_on_little() -> None:
             assert imported in trusted | data | {"smt", "questions"}, f"{name} rests on {node.module}"
 
 
+def _lines(name: str) -> int:
+    """What there is to read of a file: its lines but the imports, of which many small files have more."""
+    text = (ROOT / name).read_text()
+    imports = [node for node in ast.parse(text).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return len(text.splitlines()) - sum((node.end_lineno or node.lineno) - node.lineno + 1 for node in imports)
+
+
 def test_the_trusted_base_is_small() -> None:
-    kernel = [name for name in _trusted() if name.startswith("verifier/")]
-    lines = {name: len((ROOT / name).read_text().splitlines()) for name in kernel}
+    lines = {name: _lines(name) for name in _trusted() if name.startswith("verifier/")}
     # Quotients and changes of indices took 360, laws of externs 170, what guards and domains tell under sums 130,
     # a product over the one index that is named 15, borders 60.
-    assert sum(lines.values()) <= 3790, lines
+    assert sum(lines.values()) <= 3550, lines
     # One record for each scalar function: pinned apart, entry by entry, by AXIOMS below.
     tables = {f"compiler/{name}.py" for name in ("elementary", "piecewise", "special")}
     calculus = {n: len((ROOT / n).read_text().splitlines()) for n in _trusted() if n.startswith("compiler/")}

@@ -19,11 +19,12 @@ from gradproof.compiler.rewriting import free_symbols, substitute, substitute_co
 from gradproof.compiler.rules import RuleSet, derived_jvp, meaning_of, unfolded
 from gradproof.compiler.terms import TRUE, ZERO, And, Cond, IntCmp, Not, Num, Or, Read, RealCmp, Term, both
 from gradproof.verifier.forms import Atom, Form, Monomial, Number, TooLarge, atom, scaled
+from gradproof.verifier.intervals import ANY, Interval
 from gradproof.verifier.naming import freeze
 from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.ranges import Context
 from gradproof.verifier.setting import setting_of
-from gradproof.verifier.signs import ANY, Bounds, Interval, settles
+from gradproof.verifier.signs import Bounds, settles
 
 
 @dataclass(frozen=True, slots=True)

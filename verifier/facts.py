@@ -19,9 +19,9 @@ from gradproof.compiler.rewriting import (
     replace_reads_cond,
 )
 from gradproof.compiler.terms import BoolRead, Cond, IntCmp, Num, Read, Term, fresh, int_eq, int_ge, int_lt, negate
+from gradproof.verifier.intervals import ANY, Interval
 from gradproof.verifier.promised import proved
 from gradproof.verifier.ranges import Context
-from gradproof.verifier.signs import ANY, Interval
 
 
 def value_name(id_: int) -> str:

@@ -17,9 +17,10 @@ from gradproof.compiler.terms import Cond, IntCmp, Num, Read, RealCmp, both
 from gradproof.grammar.source import Span
 from gradproof.verifier.domains import Need, residual, without
 from gradproof.verifier.facts import GraphFacts, Instance, facts_of, ungrouped, value_name
+from gradproof.verifier.intervals import ANY, Interval
 from gradproof.verifier.loop_ranges import Table, read_out, table_of
 from gradproof.verifier.ranges import Context
-from gradproof.verifier.signs import ANY, Bounds, Interval, settles
+from gradproof.verifier.signs import Bounds, settles
 from gradproof.verifier.together import deeper_cond
 
 DEPTH = 6  # how many nodes deep formulas are put together

@@ -19,10 +19,10 @@ from gradproof.compiler.rules import Computation, RuleSet, derived_jvp, meaning_
 from gradproof.compiler.terms import BoolRead, Cond, IntCmp, Num, Read, RealCmp, Term
 from gradproof.verifier.facts import Instance, apart, ungrouped, value_id, value_name
 from gradproof.verifier.graph_domains import Ranges
+from gradproof.verifier.intervals import ANY
 from gradproof.verifier.kinks import prove_kinks
 from gradproof.verifier.options import Options
 from gradproof.verifier.proofs import Proof
-from gradproof.verifier.signs import ANY
 from gradproof.verifier.together import conditions, deeper
 
 LATER = 3  # how many nodes later a branch may become continuous

@@ -17,8 +17,8 @@ from gradproof.compiler.graph import Env, Graph, LoopDef, Node, Ref
 from gradproof.compiler.rewriting import walk
 from gradproof.compiler.terms import Read, Reduce, Term
 from gradproof.verifier.facts import facts_of, value_name, wide
+from gradproof.verifier.intervals import ANY, Interval, point
 from gradproof.verifier.ranges import Context
-from gradproof.verifier.signs import ANY, Interval, point
 
 
 @dataclass(frozen=True, slots=True)
