@@ -16,6 +16,7 @@ from gradproof.verifier.forms import Atom, Binder, Guard, Monomial, Number
 from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.quotients import Settling, quotients, settled
 from gradproof.verifier.ranges import Context
+from gradproof.verifier.substitution import substituted, substituted_monomial
 
 
 def region(binders: Sequence[Binder], guards: frozenset[Guard]) -> Cond:
@@ -30,7 +31,7 @@ def aligned(reference: Monomial, other: Monomial, work: Normalizer, timeout: flo
         return None
     theirs = {v: f"{v}'" for v, _ in other.binders}
     apart = {v: Poly.sym(n) for v, n in theirs.items()}
-    renamed = work.substitute_monomial(Monomial((), frozenset(), other.factors), apart)
+    renamed = substituted_monomial(work, Monomial((), frozenset(), other.factors), apart)
     if len(renamed) != 1:
         return None
     ((body, unit),) = renamed.items()
@@ -62,7 +63,7 @@ def _everywhere(
         return None
     if any(p.substitute(backward) != Poly.sym(v) for v, p in forward.items()):
         return None
-    moved = work.substitute_monomial(Monomial((), frozenset(), other.factors), forward)
+    moved = substituted_monomial(work, Monomial((), frozenset(), other.factors), forward)
     if moved != {Monomial((), frozenset(), reference.factors): 1}:
         return None
     ranges = [in_range(forward[v], e.substitute(forward)) for v, e in other.binders]
@@ -112,9 +113,9 @@ def _on_its_set(
 
 def _same_there(one: Monomial, other: Monomial, change: Mapping[str, Poly], work: Normalizer, context: Context) -> bool:
     """Whether the factors of one, at changed indices, are those of the other wherever the context holds."""
-    changed = work.substitute_monomial(Monomial((), frozenset(), one.factors), change)
+    changed = substituted_monomial(work, Monomial((), frozenset(), one.factors), change)
     names = frozenset(n for m in changed for n in m.symbols)
-    return work.substitute(changed, Settling(context, names)) == {Monomial((), frozenset(), other.factors): 1}
+    return substituted(work, changed, Settling(context, names)) == {Monomial((), frozenset(), other.factors): 1}
 
 
 def _pairings(reference: Monomial, body: Monomial) -> Iterator[list[tuple[Poly, Poly]]]:

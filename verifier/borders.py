@@ -10,6 +10,7 @@ from gradproof.compiler.dims import Poly
 from gradproof.verifier.forms import LIMIT, Form, Guard, Monomial, accumulate, oriented
 from gradproof.verifier.naming import apart, canonical
 from gradproof.verifier.normal import Normalizer
+from gradproof.verifier.summation import changed
 
 
 def at_borders(form: Form, work: Normalizer) -> Form | None:
@@ -56,6 +57,6 @@ def _placed(monomial: Monomial, work: Normalizer) -> Form | None:
             binders = [(v, e.substitute(value)) for v, e in monomial.binders]
             told = any(name in one.symbols for one, _ in monomial.factors)
             if told or others | {guard} != monomial.guards or binders != list(monomial.binders):
-                return work.changed(binders, others | {guard}, list(monomial.factors), value)
+                return changed(work, binders, others | {guard}, list(monomial.factors), value)
             break
     return None

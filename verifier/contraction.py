@@ -40,6 +40,7 @@ from gradproof.verifier.forms import (
 )
 from gradproof.verifier.naming import apart, canonical
 from gradproof.verifier.normal import Normalizer
+from gradproof.verifier.substitution import substituted
 
 ROUNDS = 400
 
@@ -196,7 +197,7 @@ def _sorted(factors: Factors) -> Factors:
 def _joined(rest: Monomial, places: Mapping[str, Poly], law: Contraction, work: Normalizer) -> Form:
     # First names that nothing has, then the places: a law's own names must not be taken for the monomial's.
     said = apart(dict(law.result))
-    return work.times({rest: 1}, work.substitute(said, places))
+    return work.times({rest: 1}, substituted(work, said, places))
 
 
 def _matched(law: Contraction, reads: Sequence[Atom], var: str) -> dict[str, Poly] | None:

@@ -8,9 +8,10 @@ from itertools import product
 from time import perf_counter
 
 from gradproof.compiler.dims import Poly
-from gradproof.verifier.forms import Atom, Form, Monomial, Number, accumulate
+from gradproof.verifier.forms import Atom, Form, Monomial, Number, accumulate, of_atom
 from gradproof.verifier.naming import apart, canonical, thaw
 from gradproof.verifier.normal import Normalizer
+from gradproof.verifier.substitution import substituted_atom
 from gradproof.verifier.vanishing import vanishes
 
 
@@ -46,7 +47,7 @@ def _patterns(form: Form, work: Normalizer) -> list[tuple[Atom, dict[str, Poly]]
 
 
 def _rename(one: Atom, names: Mapping[str, str], work: Normalizer) -> Atom:
-    renamed = work.substitute_atom(one, {old: Poly.sym(new) for old, new in names.items()})
+    renamed = substituted_atom(work, one, {old: Poly.sym(new) for old, new in names.items()})
     ((monomial, _),) = renamed.items()
     return monomial.factors[0][0]
 
@@ -106,7 +107,7 @@ def _clear(form: Form, pattern: tuple[Atom, dict[str, Poly]], work: Normalizer) 
                 work.power(thaw(base.parts[0]), int(exponent - low)),
             )
             for m, c in expanded.items():
-                accumulate(out, work.times({m: c}, work.of_atom(base, low)))
+                accumulate(out, work.times({m: c}, of_atom(base, low)))
         out = canonical(out)
         if not out:
             return out

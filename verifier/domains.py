@@ -18,7 +18,7 @@ from gradproof.compiler.ops import OpDef
 from gradproof.compiler.rewriting import free_symbols, substitute, substitute_cond
 from gradproof.compiler.rules import RuleSet, derived_jvp, meaning_of, unfolded
 from gradproof.compiler.terms import TRUE, ZERO, And, Cond, IntCmp, Not, Num, Or, Read, RealCmp, Term, both
-from gradproof.verifier.forms import Atom, Form, Monomial, Number, TooLarge, atom, scaled
+from gradproof.verifier.forms import Atom, Form, Monomial, Number, TooLarge, atom, of_atom, scaled
 from gradproof.verifier.intervals import ANY, Interval
 from gradproof.verifier.naming import freeze
 from gradproof.verifier.normal import Normalizer
@@ -305,7 +305,7 @@ def _factors(form: Form) -> list[Atom] | None:
 def _whole(work: Normalizer, one: Atom) -> Form:
     """An atom as a form; what stands under a root or in a denominator as it is by itself, with a positive lead."""
     if one.kind != "base":
-        return work.of_atom(one)
+        return of_atom(one)
     form = dict(one.parts[0])
     return _monic(form, freeze(form)[0][1]) if form else form
 

@@ -40,6 +40,8 @@ from gradproof.verifier.naming import canonical
 from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.quotients import FEW, Choosing, integers_in, quotients, quotients_in
 from gradproof.verifier.ranges import Context
+from gradproof.verifier.substitution import substituted_monomial
+from gradproof.verifier.summation import changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def _few(monomial: Monomial, work: Normalizer) -> Form | None:
     for var, extent in monomial.binders:
         if extent.constant is not None and extent.constant <= FEW:
             inside = Monomial(tuple(b for b in monomial.binders if b[0] != var), monomial.guards, monomial.factors)
-            return plus(*(work.substitute_monomial(inside, {var: Poly.of(k)}) for k in range(extent.constant)))
+            return plus(*(substituted_monomial(work, inside, {var: Poly.of(k)}) for k in range(extent.constant)))
     return None
 
 
@@ -157,7 +159,7 @@ def _sides(monomial: Monomial, work: Normalizer) -> Form | None:
 def _chosen(monomial: Monomial, change: Choosing, guard: Guard, work: Normalizer) -> Form:
     binders = [(v, change.moved(e)) for v, e in monomial.binders]
     guards = {guard, *((rel, change.moved(p)) for rel, p in monomial.guards)}
-    return work.changed(binders, guards, [*monomial.factors], change)
+    return changed(work, binders, guards, [*monomial.factors], change)
 
 
 # Entries of integer tensors ---------------------------------------------------------------------------------------
@@ -189,7 +191,7 @@ def _put(monomial: Monomial, work: Normalizer) -> Form | None:
         others = {(rel, oriented(rel, change.moved(p))) for rel, p in monomial.guards if (rel, p) != guard}
         reads = (p for one, _ in monomial.factors if one.symbols & change.keys() for p in integers_in(one.parts))
         if others | {guard} != monomial.guards or any(entry in p.entries() for p in reads):
-            return work.changed(list(monomial.binders), others | {guard}, list(monomial.factors), change)
+            return changed(work, list(monomial.binders), others | {guard}, list(monomial.factors), change)
     return None
 
 

@@ -149,6 +149,11 @@ def constant(value: Number) -> Form:
     return {UNIT: number(value)} if value else {}
 
 
+def of_atom(one: Atom, exponent: Number = 1) -> Form:
+    """One atom to a power."""
+    return {Monomial((), frozenset(), ((one, exponent),)): 1}
+
+
 def plus(*forms: Form) -> Form:
     """The sum."""
     out: Form = {}

@@ -19,12 +19,14 @@ from gradproof.compiler.ops import TANGENT, OpDef
 from gradproof.compiler.terms import ZERO, Cond, Or, RealCmp, Term, both, negate
 from gradproof.verifier.abstraction import Abstraction, same_cases
 from gradproof.verifier.cells import Unsettled
-from gradproof.verifier.forms import Atom, Form, Monomial, Number, accumulate, atom, plus, scaled, tensors_in
+from gradproof.verifier.conditions import sign_is
+from gradproof.verifier.forms import Atom, Form, Monomial, Number, accumulate, atom, of_atom, plus, scaled, tensors_in
 from gradproof.verifier.naming import canonical, thaw
 from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.optima import atoms_in, steps
 from gradproof.verifier.proofs import Proof
 from gradproof.verifier.setting import Setting
+from gradproof.verifier.substitution import replaced, substituted_atom, substituted_monomial
 
 WEIGHTS = (Fraction(0), Fraction(1), Fraction(1, 2))
 
@@ -141,7 +143,7 @@ class Surfaces:
 
     def _oriented(self, one: Atom, monomial: Monomial) -> Atom:
         """The condition with holes for bound indices: renaming may turn [p > 0] into [-p < 0]."""
-        ((only, _),) = self.work.substitute_atom(one, _holes(one, monomial)).items()
+        ((only, _),) = substituted_atom(self.work, one, _holes(one, monomial)).items()
         return only.factors[0][0]
 
     def _varies(self, one: Atom) -> bool:
@@ -250,7 +252,7 @@ class Surfaces:
         ranges = [
             g for v, e in monomial.binders if v in holes for g in ((">=", Poly.sym(v)), (">=", e - 1 - Poly.sym(v)))
         ]
-        return self.work.substitute_monomial(Monomial(binders, monomial.guards | set(ranges), rest), holes)
+        return substituted_monomial(self.work, Monomial(binders, monomial.guards | set(ranges), rest), holes)
 
     def _local(self, tie: Tie, rest: tuple[tuple[Atom, Number], ...]) -> None:
         """The private entry's tensor may be read beside the condition only where the condition reads it."""
@@ -269,7 +271,7 @@ class Surfaces:
             if one.kind == "log":
                 yield True, thaw(one.parts[0])
             if not isinstance(exponent, int) or exponent < 0:
-                inside = thaw(one.parts[0]) if one.kind == "base" else self.work.of_atom(one)
+                inside = thaw(one.parts[0]) if one.kind == "base" else of_atom(one)
                 if one.kind != "exp":
                     yield not isinstance(exponent, int), inside
             for monomial in _monomials(one.parts):
@@ -295,7 +297,7 @@ class Surfaces:
                 rest = {x: k for x, k in tie.generic.parts[0] if x is not m}
                 slope = {Monomial((), frozenset(), tuple(f for f in m.factors if f[0] is not read)): -c}
                 value = self.work.times(thaw(tuple(rest.items())), self.work.power(slope, -1))
-                return self.work.replace(form, read, value)
+                return replaced(self.work, form, read, value)
         raise Unsettled("no entry to solve the tie for")
 
     def _zero(self, form: Form) -> bool:
@@ -316,7 +318,7 @@ class Surfaces:
                     continue
                 abstraction = Abstraction(self.work)
                 inside = abstraction.term(dict(one.parts[0])) if one.kind in ("base", "log") else None
-                term: Term = inside if inside is not None else abstraction.term(self.work.of_atom(one))
+                term: Term = inside if inside is not None else abstraction.term(of_atom(one))
                 apart: Cond = RealCmp("<", ZERO, term)
                 if isinstance(exponent, int) and one.kind != "log":
                     apart = Or((apart, RealCmp("<", term, ZERO)))
@@ -372,12 +374,12 @@ class Surfaces:
         names = [*(f"?{k}" for k in range(len(own))), *self.op.forward.indices]
         out: list[Atom] = []
         for choice in islice(permutations(names, len(own)), 120):
-            renamed = self.work.substitute_atom(generic, dict(zip(own, map(Poly.sym, choice), strict=True)))
+            renamed = substituted_atom(self.work, generic, dict(zip(own, map(Poly.sym, choice), strict=True)))
             out += [atom("pos", one.parts[0]) for m in renamed for one, _ in m.factors if one.kind in ("pos", "neg")]
         return out
 
     def _pos(self, form: Form) -> Atom | None:
-        signed = self.work.sign_is("pos", form)
+        signed = sign_is(self.work, "pos", form)
         for monomial in signed:
             for one, _ in monomial.factors:
                 if one.kind in ("pos", "neg"):
@@ -386,4 +388,4 @@ class Surfaces:
 
     def _tangent(self, name: str) -> Form:
         index = tuple(Poly.sym(n) for n in self.op.forward.indices)
-        return self.work.of_atom(atom("read", TANGENT + name, index))
+        return of_atom(atom("read", TANGENT + name, index))
