@@ -21,7 +21,8 @@ from time import perf_counter
 
 ROOT = Path(__file__).resolve().parents[1]
 LISTED = Path(__file__).parent / "cases" / "mutants" / "open.txt"
-SHARE = 40  # mutants of one operator that a worker takes at once
+SHARE = 240  # mutants of one operator that a worker takes at once: what is expected at a point is computed once
+SHORT = 1.0  # seconds of a search at first
 EVERY = 30.0  # seconds between lines about the progress
 
 
@@ -35,10 +36,11 @@ def sources() -> str:
     return told.hexdigest()[:16]
 
 
-def judged(name: str, keys: list[str], patient: bool, tempt: bool) -> list[tuple[str, str, float, str]]:
+def judged(name: str, keys: list[str], search: float, tempt: bool) -> list[tuple[str, str, float, str]]:
     """(key, outcome, seconds, what went wrong) of some of an operator's mutants; `false` where a proof was false."""
     from gradproof.compiler.library import prelude
-    from judging import OPTIONS, PATIENT, judge
+    from gradproof.verifier.options import Options
+    from judging import judge
     from mutate import mutants
 
     op, wanted, out = prelude().ops[name], set(keys), []
@@ -47,7 +49,7 @@ def judged(name: str, keys: list[str], patient: bool, tempt: bool) -> list[tuple
             continue
         started, wrong = perf_counter(), ""
         try:
-            outcome = judge(op, mutant, PATIENT if patient else OPTIONS, tempt)
+            outcome = judge(op, mutant, Options(timeout=2 + search, search=search), tempt)
         except Exception as error:  # whatever it is, it must be seen at the end
             outcome, wrong = "false" if isinstance(error, AssertionError) else "error", repr(error)[:500]
         out.append((mutant.key, outcome, round(perf_counter() - started, 3), wrong))
@@ -84,14 +86,14 @@ def read(log: Path, keep: bool) -> dict[str, str]:
 
 
 def run(
-    shares: Iterable[tuple[str, list[str]]], found: dict[str, str], args: argparse.Namespace, patient: bool
+    shares: Iterable[tuple[str, list[str]]], found: dict[str, str], args: argparse.Namespace, search: float
 ) -> None:
     """Judge the shares in several processes; each outcome goes to the log when it comes."""
     shares = [share for share in shares if share[1]]
     total, last, begun = sum(len(keys) for _, keys in shares), perf_counter(), perf_counter()
     done = 0
     with ProcessPoolExecutor(args.jobs) as pool, args.log.open("a", encoding="utf-8") as log:
-        for task in as_completed([pool.submit(judged, name, keys, patient, args.tempt) for name, keys in shares]):
+        for task in as_completed([pool.submit(judged, name, keys, search, args.tempt) for name, keys in shares]):
             for row in task.result():
                 found[row[0]] = row[1]
                 log.write(json.dumps(row) + "\n")
@@ -116,15 +118,16 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="go on with a log of other sources")
     parser.add_argument("--only", default="", help="operators whose names start with this")
     parser.add_argument("--tempt", action="store_true", help="put what is refuted to the prover, too")
+    parser.add_argument("--patience", type=float, default=8.0, help="seconds of a search for what is open at first")
     args = parser.parse_args()
     args.log.parent.mkdir(parents=True, exist_ok=True)
     found = read(args.log, args.keep)
     if not found:
         args.log.write_text(json.dumps({"sources": sources()}) + "\n", encoding="utf-8")
     shares = list(work(args.only))
-    run(((name, [k for k in keys if k not in found]) for name, keys in shares), found, args, patient=False)
+    run(((name, [k for k in keys if k not in found]) for name, keys in shares), found, args, SHORT)
     again = [(name, [k for k in keys if found[k] == "open"]) for name, keys in shares]
-    run(again, found, args, patient=True)
+    run(again, found, args, args.patience)
     outcomes = {key: found[key] for _, keys in shares for key in keys}
     lines = LISTED.read_text(encoding="utf-8").splitlines()
     listed = {line.partition("  # ")[0].strip() for line in lines if line and not line.startswith("#")}
