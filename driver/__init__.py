@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from gradproof.report import Report
     from gradproof.runtime.compiled import CompiledGraph, CompiledScalar
     from gradproof.runtime.externs import ExternKernel, register_extern
-    from gradproof.runtime.inputs import InputError
     from gradproof.runtime.program import Program
+    from gradproof.runtime.sizes import InputError
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -29,7 +29,7 @@ _HOMES = {
     "Diagnostic": "gradproof.grammar.source",
     "ExternKernel": "gradproof.runtime.externs",
     "GraphBuilder": "gradproof.builder",
-    "InputError": "gradproof.runtime.inputs",
+    "InputError": "gradproof.runtime.sizes",
     "Program": "gradproof.runtime.program",
     "ProofError": "gradproof.pipeline",
     "Refused": "gradproof.certificates",

@@ -84,7 +84,7 @@ def _shape(shape: tuple[Poly, ...], sizes: Mapping[str, int]) -> str:
 
 def _run(program: Any, args: Namespace, given: Arrays, tangents: Arrays, cotangents: Arrays) -> Arrays:
     """The results by name: NAME, grad.INPUT, jvp.NAME, vjp.INPUT, hvp.INPUT, value.NODE."""
-    from gradproof.runtime.inputs import InputError
+    from gradproof.runtime.sizes import InputError
     from gradproof.runtime.tape import TapeError
 
     names = program.graph.output_names

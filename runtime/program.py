@@ -21,9 +21,10 @@ from gradproof.compiler.obligations import claims_of_graph, graph_digest
 from gradproof.compiler.orders import blocked, claims_of_gradient
 from gradproof.compiler.plan import Mode, Plan, cotangent_name, make_plan, tangent_name
 from gradproof.runtime.executor import Executor
-from gradproof.runtime.inputs import Door, InputError, Inputs, like
+from gradproof.runtime.inputs import Door, Inputs, like
 from gradproof.runtime.scalars import Array, Floats, Scalars, scalars
 from gradproof.runtime.semantics import array_tape
+from gradproof.runtime.sizes import InputError
 from gradproof.runtime.tape import NoOutput, NotScalar, Tape, Values
 
 Given: TypeAlias = Mapping[str, Any]

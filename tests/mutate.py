@@ -43,7 +43,7 @@ from gradproof.compiler.terms import (
     select,
     size,
 )
-from gradproof.verifier.edits import cond_with_child, with_child
+from gradproof.verifier.local_edits import cond_with_child, with_child
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from gradproof.compiler.portable_graphs import read_graph, read_plan
 from gradproof.compiler.portable_reader import Reader
 from gradproof.grammar.source import Source, Span
 from gradproof.runtime.executor import Executor
-from gradproof.runtime.inputs import Door, InputError
+from gradproof.runtime.inputs import Door
+from gradproof.runtime.sizes import InputError
 from gradproof.verifier.checker import plans
 from gradproof.verifier.checker.evidence import Checked
 from gradproof.verifier.checker.terms import Refused, decode

@@ -10,8 +10,9 @@ import pytest
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.graph import INPUT, Bound, Delta, Dim, Graph, Node, Seeded, TensorType
 from gradproof.grammar.source import BUILTIN
-from gradproof.runtime.inputs import Door, InputError
+from gradproof.runtime.inputs import Door
 from gradproof.runtime.seeded import generate
+from gradproof.runtime.sizes import InputError
 
 B, D, N = (Poly.sym(s) for s in "BDN")
 

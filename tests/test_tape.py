@@ -13,10 +13,10 @@ from gradproof.compiler.claims import Certificate, Verdict, issue
 from gradproof.compiler.elaborate import load_text
 from gradproof.compiler.obligations import claims_of_graph
 from gradproof.runtime.compiled import CompiledGraph, CompiledScalar, NotLast
-from gradproof.runtime.inputs import InputError
 from gradproof.runtime.program import BOUND, Program, Unsealed
 from gradproof.runtime.scalars import scalars
 from gradproof.runtime.semantics import array_tape
+from gradproof.runtime.sizes import InputError
 from gradproof.runtime.tape import NoOutput, NotScalar, TapeError, UnknownId, Values, WrongContext
 
 TEXT = """

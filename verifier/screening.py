@@ -36,7 +36,8 @@ from gradproof.compiler.terms import (
     power,
 )
 from gradproof.verifier.certain import differs
-from gradproof.verifier.edits import Scope, edits
+from gradproof.verifier.edits import edits
+from gradproof.verifier.local_edits import Scope
 from gradproof.verifier.refute import Search
 from gradproof.verifier.witness import Point, constants_of
 
