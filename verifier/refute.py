@@ -89,11 +89,13 @@ class Search(Replay):
             self.check_differentiable(point, kind)
             return self._valueless(point, f"vjp {param.name}", outcomes, error)
         if len(outcomes) == 1:
-            for index, value in got.items():
-                if differs(value, outcomes[0][index]):
+            for index, value in outcomes[0].items():
+                if differs(got[index], value):
                     where = f"vjp {param.name}{list(index)}"
-                    return self.report(point, (COTANGENT,), where, outcomes[0][index], value)
+                    return self.report(point, (COTANGENT,), where, value, got[index])
             return None
+        if len(outcomes[0]) < len(got):
+            return None  # ties are for small points
         # At a tie any convex combination would do for one output entry: compare with the extremes, a direction each.
         ((entry, _),) = busy(point).items()
         found = (

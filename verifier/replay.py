@@ -25,6 +25,7 @@ from gradproof.compiler.terms import Term
 from gradproof.runtime.interpret import run_kernel
 from gradproof.runtime.scalars import scalars
 from gradproof.verifier.certain import shown
+from gradproof.verifier.far import far_points, looked_at
 from gradproof.verifier.ties import sides
 from gradproof.verifier.witness import Entries, Point, points_of, sizes_of
 
@@ -32,6 +33,7 @@ Test: TypeAlias = Callable[[Point, str], Counterexample | None]
 Tangents: TypeAlias = dict[str, Entries]
 SPREAD = 2  # tangents of a second direction that tells more than ones
 TURNS = 3  # after so many points in a row without a rational value, only intervals are tried
+FAR = 1  # before this round, what lies beyond the numbers in the operator's text is looked at
 ROUNDS = ((6, 24), (24, 24), (6, 120), (96, 24), (24, 120), (384, 24))  # points of each size, and how many sizes
 
 
@@ -52,7 +54,9 @@ class Replay:
     def points(self) -> Iterator[Point]:
         """Points of small sizes, until the time is over; at least one of every size."""
         end = perf_counter() + self.seconds
-        for tries, limit in ROUNDS:
+        for number, (tries, limit) in enumerate(ROUNDS):
+            if number == FAR:
+                yield from itertools.takewhile(lambda _: perf_counter() <= end, far_points(self.op, self.seed))
             for sizes in sizes_of(self.op, limit):
                 for point in points_of(self.op, sizes, tries, self.seed + tries):
                     yield point
@@ -147,21 +151,25 @@ class Replay:
         return frozenset(p.name for p in self.op.differentiable)
 
     def expected_vjp(self, point: Point, param: Param, kind: str) -> list[Entries]:
-        """The transpose of the calculus's derivative at the point: one table for each side of the ties there."""
+        """The transpose of the calculus's derivative at the point: one table for each side of the ties there.
+
+        Of a large input, the entries that are looked at.
+        """
         return self._transposed(point, param, kind, self._varying)
 
     def _transposed(self, point: Point, param: Param, kind: str, varying: frozenset[str]) -> list[Entries]:
         term = derived_jvp(self.op, (param,))
         weighed = busy(point)
         weight = {k: v if kind == "rational" else Intervals().num(v) for k, v in weighed.items()}
+        watched = looked_at(point.tensors[param.name])
         envs = {
             (index, entry): self.env(point, kind, entry, self.along(point, param, index))
-            for index in point.tensors[param.name]
+            for index in watched
             for entry in weighed
         }
 
         def column(value: Callable[[Term, Env], Any]) -> Entries:
-            table: Entries = dict.fromkeys(point.tensors[param.name], Fraction(0))
+            table: Entries = dict.fromkeys(watched, Fraction(0))
             for (index, entry), env in envs.items():
                 part = value(term, env) * weight[entry]
                 table[index] = part if table[index] == 0 else table[index] + part

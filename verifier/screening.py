@@ -38,8 +38,9 @@ from gradproof.compiler.terms import (
 from gradproof.verifier.certain import differs
 from gradproof.verifier.edits import edits
 from gradproof.verifier.local_edits import Scope
+from gradproof.verifier.numerals import constants_of
 from gradproof.verifier.refute import Search
-from gradproof.verifier.witness import Point, constants_of
+from gradproof.verifier.witness import Point
 
 POINTS = 30  # that a candidate must pass before a proof is tried
 SHARE = 0.2  # of the time goes into the points

@@ -19,6 +19,7 @@ from gradproof.compiler.rules import extents
 from gradproof.verifier.samples import Sample
 from gradproof.verifier.witness import Entries, Point, Sizes, in_domain, points_of, sizes_of
 
+MANY = 48  # entries of one tensor, beyond which it is made simple as a whole
 SECONDS = 1.0  # for one counterexample
 Attempt: TypeAlias = Callable[[Point], Counterexample | None]
 
@@ -29,6 +30,14 @@ def shrunk(op: OpDef, found: Counterexample, point: Point, attempt: Attempt, sec
     smaller = _of_fewer_entries(op, point, attempt, end)
     if smaller is not None:
         found, point = smaller
+    for name in [p.name for p in op.params if len(point.tensors[p.name]) > MANY]:
+        for value in (Fraction(0), Fraction(1)) if op.param(name).kind == "real" else (0,):
+            # A large tensor is made simple as a whole; its entries would be too many to try.
+            candidate = _moved(point, name, dict.fromkeys(point.tensors[name], value))
+            again = attempt(candidate) if in_domain(candidate) and perf_counter() <= end else None
+            if again is not None:
+                found, point = again, candidate
+                break
     names = [COTANGENT, *op.real_attrs, *(p.name for p in op.params if p.kind in ("real", "int"))]
     changed = True
     while changed:
@@ -37,15 +46,19 @@ def shrunk(op: OpDef, found: Counterexample, point: Point, attempt: Attempt, sec
             for value in simpler(point.tensors[name][index]):
                 if perf_counter() > end:
                     return found
-                tensors = {**point.tensors, name: {**point.tensors[name], index: value}}
-                if not any(tensors[COTANGENT].values()):
+                candidate = _moved(point, name, {**point.tensors[name], index: value})
+                if not any(candidate.tensors[COTANGENT].values()):
                     continue  # any rule is 0 for the cotangent 0
-                candidate = Point(op, point.sizes, tensors, point.shapes, point.kinds)
                 again = attempt(candidate) if in_domain(candidate) else None
                 if again is not None:
                     found, point, changed = again, candidate, True
                     break
     return found
+
+
+def _moved(point: Point, name: str, entries: Entries) -> Point:
+    """The point with another tensor of this name."""
+    return Point(point.op, point.sizes, {**point.tensors, name: entries}, point.shapes, point.kinds)
 
 
 def simpler(value: Any) -> Iterator[Any]:

@@ -15,7 +15,8 @@ from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import COTANGENT, OpDef, Param
 from gradproof.compiler.rewriting import free_symbols, polys, walk
 from gradproof.compiler.rules import extents
-from gradproof.compiler.terms import And, BoolRead, Cond, Num, Read, RealCmp
+from gradproof.compiler.terms import And, BoolRead, Cond, Read, RealCmp
+from gradproof.verifier.numerals import SPECIAL, constants_of, whole_numbers
 
 Entries: TypeAlias = dict[tuple[int, ...], Any]
 ATTRIBUTES = (1, 2, 0, -1, 3, -2)
@@ -27,9 +28,9 @@ REALS = (
 LENGTHS = (2, 1, 3, 4)
 CHOICES = 20_000
 WINDOW = 400  # of the smallest sizes, those that are looked at for pairs
-SPECIAL = tuple(map(Fraction, (0, 1, -1, 2)))
 LARGEST = 24  # entries of one tensor, at most
-CONSTANTS = 24  # of an operator's own constants, at most
+WITHOUT_SIZES = 3  # integers are drawn below it where the operator has no sizes
+VAST = 2400  # where a whole number of the operator is gone to
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,23 @@ def smallest(op: OpDef) -> Iterator[Sizes]:
         yield found
 
 
+def large_sizes(op: OpDef, reach: int) -> Iterator[Sizes]:
+    """Sizes of which one reaches so far and the others are as small as may be."""
+    attrs = len(op.int_attrs)
+    for place in range(attrs, attrs + len(op.sizes)):
+        for other in (1, 2, 0):
+            for attr in (1, 2, 0):
+                values = [attr] * attrs + [other] * len(op.sizes)
+                values[place] = reach
+                sizes = _sizes(op, tuple(values), VAST)
+                if sizes is not None and 0 not in sizes.shape(extents(op.output)):
+                    yield sizes
+                    break
+            else:
+                continue
+            break
+
+
 def _choices(attrs: int, dims: int) -> list[tuple[int, ...]]:
     """Values for the attributes and the dims: all of them, or a sample."""
     options = [ATTRIBUTES] * attrs + [LENGTHS] * dims
@@ -162,14 +180,14 @@ def _choices(attrs: int, dims: int) -> list[tuple[int, ...]]:
     return [tuple(map(rng.choice, options)) for _ in range(CHOICES)]
 
 
-def _sizes(op: OpDef, values: tuple[int, ...]) -> Sizes | None:
+def _sizes(op: OpDef, values: tuple[int, ...], most: int = LARGEST) -> Sizes | None:
     ints = dict(zip((*op.int_attrs, *op.sizes), values, strict=True))
     ranks = {a.pack: a.rank for p in (*op.params, op.output) for a in p.axes if a.pack and a.rank is not None}
     packs = {name: _pack_shape(ints, name, ranks.get(name)) for name in op.sizes if name.endswith("..")}
     if any(prod(shape) != ints[name] for name, shape in packs.items()):
         return None
     sizes = Sizes(ints, packs)
-    if not _allowed(op, sizes) or any(prod(sizes.shape(extents(p))) > LARGEST for p in (*op.params, op.output)):
+    if not _allowed(op, sizes) or any(prod(sizes.shape(extents(p))) > most for p in (*op.params, op.output)):
         return None
     return sizes
 
@@ -224,17 +242,6 @@ def points_of(op: OpDef, sizes: Sizes, tries: int, seed: int) -> Iterator[Point]
                 break
 
 
-def constants_of(op: OpDef) -> tuple[Fraction, ...]:
-    """The numbers in the operator's formulas, and what lies beside them: where its cases meet."""
-    found: dict[Fraction, None] = {}
-    formulas = (op.forward, *op.lets, *((op.runs,) if op.runs else ()), *((op.jvp,) if op.jvp else ()), *op.vjps)
-    for body in (*(f.body for f in formulas), *op.domain, *(k.cond for k in op.kinks)):
-        for node in walk(body):
-            if isinstance(node, Num) and node.value not in SPECIAL:
-                found |= dict.fromkeys((node.value, node.value + 1, node.value - 1))
-    return tuple(found)[:CONSTANTS]
-
-
 def _point(
     op: OpDef, sizes: Sizes, rng: random.Random, attempt: int, known: tuple[Fraction, ...], narrow: bool
 ) -> Point:
@@ -253,7 +260,9 @@ def _point(
             )
             tensors[attr.name], shapes[attr.name], kinds[attr.name] = {(): value}, (), "real"
             known = (*known, value, -value)
-    longest = max(1, *sizes.ints.values()) if sizes.ints else 1
+    # Without sizes there are no places that integers stand for.
+    longest = max(1, *sizes.ints.values()) if sizes.ints else WITHOUT_SIZES
+    whole = whole_numbers(op)
     for param in op.params:
         shapes[param.name] = sizes.shape(extents(param))
         kinds[param.name] = param.kind
@@ -262,7 +271,9 @@ def _point(
         tensors[param.name] = {
             index: _between(rng)
             if narrow and param.kind == "real"
-            else _entry(param, below, rng, attempt, (*SPECIAL, *known))
+            else _integer(below, rng, attempt, whole)
+            if param.kind == "int"
+            else _entry(param, rng, attempt, (*SPECIAL, *known))
             for index in positions
         }
     shapes[COTANGENT] = sizes.shape(extents(op.output))
@@ -279,11 +290,16 @@ def _between(rng: random.Random) -> Fraction:
     return Fraction(rng.randint(1, 15), 16)
 
 
-def _entry(param: Param, below: int, rng: random.Random, attempt: int, special: tuple[Fraction, ...]) -> Any:
+def _integer(below: int, rng: random.Random, attempt: int, whole: tuple[int, ...]) -> int:
+    """A place, and now and then a number that the operator names, or what lies beside it."""
+    if attempt % 4 == 1 and rng.random() < 0.2:
+        return rng.choice((-1, 0, 1, 2, *(near for n in whole for near in (n - 1, n, n + 1, -n))))
+    return rng.randrange(below)
+
+
+def _entry(param: Param, rng: random.Random, attempt: int, special: tuple[Fraction, ...]) -> Any:
     if param.kind == "bool":
         return rng.random() < 0.5
-    if param.kind == "int":
-        return rng.randrange(below)
     match attempt % 4:
         case 0:
             return Fraction(rng.randint(-3, 3))

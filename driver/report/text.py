@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from gradproof.compiler.claims import Counterexample, Verdict
 from gradproof.report import FileReport, Report, Subject
+
+LONG = 24  # entries that are shown one by one, at most
 
 
 def render(report: Report) -> str:
@@ -98,8 +101,11 @@ def _failure(verdicts: Sequence[Verdict]) -> str:
 
 
 def show_value(value: Any) -> str:
-    """A nested list of rationals, integers or booleans as text."""
+    """A nested list of rationals, integers or booleans as text; what comes often in a row of a long one is counted."""
     if isinstance(value, list | tuple):
+        runs = [(one, len(list(same))) for one, same in groupby(map(show_value, value))]
+        if len(value) > LONG:
+            return f"[{', '.join(f'{one} ({count} times)' if count > 1 else one for one, count in runs)}]"
         return f"[{', '.join(map(show_value, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
