@@ -317,11 +317,11 @@ class Poly:
         """Replace symbols by polynomials, also inside atoms (simultaneously)."""
         if not mapping or not (self.symbols & mapping.keys()):
             return self
-        return self._rebuild(lambda atom: _substitute_atom(atom, mapping))
+        return self.rebuilt(lambda atom: _substitute_atom(atom, mapping))
 
     def substitute_atom(self, atom: Atom, value: Poly) -> Poly:
         """Replace an atom of the polynomial itself (not inside other atoms) by a polynomial."""
-        return self._rebuild(lambda one: value if one == atom else Poly.atom(one)) if atom in self.atoms else self
+        return self.rebuilt(lambda one: value if one == atom else Poly.atom(one)) if atom in self.atoms else self
 
     def rename_entries(self, change: Callable[[Entry], Poly]) -> Poly:
         """Replace each read of an integer tensor; the indices inside are changed first."""
@@ -341,9 +341,10 @@ class Poly:
                 case Sym():
                     return Poly.atom(atom)
 
-        return self._rebuild(one)
+        return self.rebuilt(one)
 
-    def _rebuild(self, one: Callable[[Atom], Poly]) -> Poly:
+    def rebuilt(self, one: Callable[[Atom], Poly]) -> Poly:
+        """The polynomial with each atom replaced by a polynomial."""
         out = Poly.of(0)
         for monomial, coefficient in self.terms:
             product = Poly.of(coefficient)

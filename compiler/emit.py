@@ -24,6 +24,7 @@ from gradproof.compiler.kernels import (
     is_label,
     label,
     register_name,
+    written,
 )
 from gradproof.compiler.terms import (
     FALSE,
@@ -75,13 +76,11 @@ class Builder:
 
     def axes(self, reg: int) -> tuple[Poly, ...]:
         """The extents of a register's axes."""
-        count = len(self.inputs)
-        return self.inputs[reg].axes if reg < count else self.steps[reg - count].axes
+        return written(self.inputs, self.steps, reg).axes
 
     def kind(self, reg: int) -> str:
         """A register's kind."""
-        count = len(self.inputs)
-        return self.inputs[reg].kind if reg < count else self.steps[reg - count].kind
+        return written(self.inputs, self.steps, reg).kind
 
     def step(self, reg: int) -> Step | None:
         """The step that writes a register; None for an input."""

@@ -39,7 +39,7 @@ a polynomial as the tensor `%r`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeAlias
@@ -157,6 +157,11 @@ class Value:
         return f"[{', '.join(map(str, self.extents))}] {self.operand}"
 
 
+def written(inputs: Sequence[Input], steps: Sequence[Step], reg: int) -> Input | Step:
+    """The input or the step that writes a register: inputs come first."""
+    return inputs[reg] if reg < len(inputs) else steps[reg - len(inputs)]
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """Inputs are registers 0, 1, ...; step k writes register len(inputs) + k; outputs are read at the end."""
@@ -167,13 +172,11 @@ class Program:
 
     def axes(self, reg: int) -> tuple[Poly, ...]:
         """The extents of a register's axes."""
-        count = len(self.inputs)
-        return self.inputs[reg].axes if reg < count else self.steps[reg - count].axes
+        return written(self.inputs, self.steps, reg).axes
 
     def kind(self, reg: int) -> str:
         """A register's kind."""
-        count = len(self.inputs)
-        return self.inputs[reg].kind if reg < count else self.steps[reg - count].kind
+        return written(self.inputs, self.steps, reg).kind
 
     def __str__(self) -> str:
         lines = [f"r{k}: {i.kind} {i.name}[{', '.join(map(str, i.axes))}]" for k, i in enumerate(self.inputs)]

@@ -7,8 +7,8 @@ taste. [trusted kernel]
 from __future__ import annotations
 
 from gradproof.compiler.dims import Poly
-from gradproof.verifier.forms import LIMIT, Form, Guard, Monomial, accumulate, oriented
-from gradproof.verifier.naming import apart, canonical
+from gradproof.verifier.forms import Form, Guard, Monomial, oriented
+from gradproof.verifier.naming import apart, rewritten
 from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.summation import changed
 
@@ -21,19 +21,7 @@ def at_borders(form: Form, work: Normalizer) -> Form | None:
     """
     starts = {poly for m in form for rel, poly in m.guards if rel == ">="}
     # Bound indices under names of their own: a value that is put in may read one.
-    pending, changed = list(apart(form).items()), False
-    out: Form = {}
-    for _ in range(LIMIT):
-        if not pending:
-            return canonical(out) if changed else None
-        monomial, coefficient = pending.pop()
-        parts = _split(monomial, starts) or _placed(monomial, work)
-        changed = changed or parts is not None
-        if parts is None:
-            accumulate(out, {monomial: coefficient})
-        else:
-            pending += [(m, c * coefficient) for m, c in parts.items()]
-    return None
+    return rewritten(apart(form), lambda monomial: _split(monomial, starts) or _placed(monomial, work))
 
 
 def _split(monomial: Monomial, starts: set[Poly]) -> Form | None:

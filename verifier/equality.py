@@ -36,7 +36,7 @@ from gradproof.verifier.forms import (
     scaled,
 )
 from gradproof.verifier.index_sets import known_entries
-from gradproof.verifier.naming import canonical
+from gradproof.verifier.naming import canonical, rewritten
 from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.quotients import FEW, Choosing, integers_in, quotients, quotients_in
 from gradproof.verifier.ranges import Context
@@ -170,19 +170,7 @@ def _known(form: Form, work: Normalizer) -> Form | None:
 
     A guard moves with no real, so that a read at an entry is the same read at its value, wherever the guard holds.
     """
-    pending, changed = list(form.items()), False
-    out: Form = {}
-    for _ in range(LIMIT):
-        if not pending:
-            return canonical(out) if changed else None
-        monomial, coefficient = pending.pop()
-        put = _put(monomial, work)
-        changed = changed or put is not None
-        if put is None:
-            accumulate(out, {monomial: coefficient})
-        else:
-            pending += [(m, c * coefficient) for m, c in put.items()]
-    return None
+    return rewritten(form, lambda monomial: _put(monomial, work))
 
 
 def _put(monomial: Monomial, work: Normalizer) -> Form | None:

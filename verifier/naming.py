@@ -6,12 +6,13 @@ from how the indices occur, never from what they were called. Renaming is the on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import permutations
 from typing import Any
 
 from gradproof.compiler.dims import Poly
 from gradproof.verifier.forms import (
+    LIMIT,
     Atom,
     Form,
     Frozen,
@@ -164,3 +165,23 @@ def _colour(monomial: Monomial) -> list[list[str]]:
     for var in names:
         groups.setdefault(colours[var], []).append(var)
     return [groups[c] for c in sorted(groups)]
+
+
+def rewritten(form: Form, step: Callable[[Monomial], Form | None]) -> Form | None:
+    """The form with each monomial, and what it becomes, put through the step while that gives another form.
+
+    None: no monomial is changed, or there is no end to it.
+    """
+    pending, changed = list(form.items()), False
+    out: Form = {}
+    for _ in range(LIMIT):
+        if not pending:
+            return canonical(out) if changed else None
+        monomial, coefficient = pending.pop()
+        parts = step(monomial)
+        if parts is None:
+            accumulate(out, {monomial: coefficient})
+        else:
+            changed = True
+            pending += [(m, c * coefficient) for m, c in parts.items()]
+    return None

@@ -79,7 +79,7 @@ class Choosing:
         """An integer expression with the value in the place of what is replaced."""
         if self.one not in (poly.entries() if isinstance(self.one, Entry) else quotients(poly)):
             return poly
-        return _rebuilt(poly, lambda one: self.value if one == self.one else _inside(one, self.moved))
+        return poly.rebuilt(lambda one: self.value if one == self.one else _inside(one, self.moved))
 
 
 Change = Mapping[str, Poly] | Settling | Choosing
@@ -92,19 +92,7 @@ def moved(poly: Poly, change: Change) -> Poly:
 
 def settled(poly: Poly, context: Context) -> Poly:
     """The same integer, wherever `context` holds, with its quotients in canonical form."""
-    return _rebuilt(poly, lambda one: _settled(one, context)) if quotients(poly) else poly
-
-
-def _rebuilt(poly: Poly, change: Callable[[Dim], Poly]) -> Poly:
-    out = Poly.of(0)
-    for monomial, coefficient in poly.terms:
-        product = Poly.of(coefficient)
-        for one, exponent in monomial:
-            value = change(one)
-            for _ in range(exponent):
-                product = product * value
-        out = out + product
-    return out
+    return poly.rebuilt(lambda one: _settled(one, context)) if quotients(poly) else poly
 
 
 def _inside(one: Dim, change: Callable[[Poly], Poly]) -> Poly:
