@@ -1,4 +1,4 @@
-"""Points of large sizes: a rule may be right up to an index or a size that its text names, and wrong beyond.
+"""Points of size 0 and of large sizes: a rule may be right up to a size that its text names, and wrong beyond.
 
 `select(i < 896, g[i], 0)` is right for all arrays that a search of small sizes looks at. So each whole number in the
 operator's integer expressions gives sizes that reach past it, one size at a time, all others as small as may be. Of
@@ -24,11 +24,12 @@ NUMBERS = 6  # whole numbers of an operator, at most
 
 
 def far_points(op: OpDef, seed: int) -> Iterator[Point]:
-    """A few points past each whole number of the operator, and past the product of two: block 2 of 32."""
+    """A few points with a size of 0, past each whole number, and past the product of two: block 2 of 32."""
     named = whole_numbers(op)
     beyond = {a * b for a in named for b in (1, *named, *(n + 1 for n in named))}
-    for number in sorted(n for n in beyond if NEAR <= n <= FARTHEST)[-NUMBERS:]:
-        for sizes in large_sizes(op, number + 2):  # `i < 896` is kept as 895 - i >= 0
+    numbers = sorted(n for n in beyond if NEAR <= n <= FARTHEST)[-NUMBERS:]
+    for number in (0, *(n + 2 for n in numbers)):  # `i < 896` is kept as 895 - i >= 0
+        for sizes in large_sizes(op, number):
             for point in points_of(op, sizes, TRIES, seed):
                 rng = random.Random(f"{seed}:{number}")
                 given = point.tensors[COTANGENT]

@@ -13,6 +13,7 @@
 - an indicator of a real condition is a sum of `[p > 0]` and `[p < 0]`, which are idempotent and exclude each other;
   a function of a selection is the selection of the function;
 - `prod(i | i = e) f_i` is f_e where e is in the range and meets the other conditions, and 1 elsewhere;
+  `prod(i) e^(f_i) = e^(sum(i) f_i)`;
 - `(sum_j f_j)^e * sum_j f_j = (sum_j f_j)^(e + 1)` for e < 0, where j is in no other factor and has a place in its
   range.
 
@@ -30,6 +31,7 @@ size (vanishing.py: sizes, sums that may be empty) unless the condition that it 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from math import floor
 
@@ -52,6 +54,7 @@ from gradproof.compiler.terms import (
     Term,
     Truth,
     both,
+    call,
     in_range,
     mul,
     neg,
@@ -185,6 +188,8 @@ class Normalizer:
             only = {term.var: named}
             met = both(in_range(named, term.extent), substitute_cond(term.guard, only))
             return self.form(select(met, substitute(term.body, only), ONE))
+        if term.kind == "prod" and isinstance(term.body, Call) and term.body.fn == "exp":
+            return self.form(call("exp", replace(term, kind="sum", body=term.body.args[0])))
         body = freeze(self.form(term.body))
         condition = freeze(indicator(self, term.guard))
         height = max(of_frozen(body)[0], of_frozen(condition)[0]) + 1

@@ -155,7 +155,7 @@ def smallest(op: OpDef) -> Iterator[Sizes]:
 
 
 def large_sizes(op: OpDef, reach: int) -> Iterator[Sizes]:
-    """Sizes of which one reaches so far and the others are as small as may be."""
+    """Sizes of which one is this and the others are as small as may be."""
     attrs = len(op.int_attrs)
     for place in range(attrs, attrs + len(op.sizes)):
         for other in (1, 2, 0):
