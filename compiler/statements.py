@@ -133,9 +133,10 @@ class _Reading:
 
     def _gradient(self, expr: Apply, scope: Scope) -> Term:
         if len(expr.args) != 2 or expr.kwargs or not all(isinstance(arg, Access) for arg in expr.args):
-            raise Diagnostic(
-                "E-ARITY", "grad takes two entries: of a value, and of what it varies with", expr.span, _FORM
-            )
+            bare = next((arg.name for arg in expr.args if isinstance(arg, Name)), None)
+            advice = _FORM if bare is None else f"the entry of a value without axes is `{bare}[]`; {_FORM}"
+            message = "grad takes two entries: of a value, and of what it varies with"
+            raise Diagnostic("E-ARITY", message, expr.span, advice)
         ends: list[tuple[int, tuple[Poly, ...]]] = []
         for arg in expr.args:
             assert isinstance(arg, Access)

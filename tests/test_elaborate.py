@@ -300,7 +300,12 @@ MISTAKES = {
         ("return reshape(x, (N, 4))", "N"),
         ("h: f16[B] = x\nreturn h", "f16"),
     ],
-    "E-ARITY": [("return relu(x, x, x)", "relu"), ("a, b = x\nreturn a", "2 names"), ("return matmul(x)", "argument")],
+    "E-ARITY": [
+        ("return relu(x, x, x)", "relu"),
+        ("a, b = x\nreturn a", "2 names"),
+        ("return matmul(x)", "argument"),
+        ("ensure grad(x, x[i, j]) == 0\nreturn relu(x)", "`x[]`"),
+    ],
     "E-CALL": [
         ("return x @ x[0]", ""),
         ("return sum(x, axis=2)", "out of range"),
