@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.functions import FUNCTIONS
+from gradproof.compiler.surds import Irrational as Irrational
+from gradproof.compiler.surds import Surd, root
 from gradproof.compiler.terms import (
     TRUE,
     Add,
@@ -52,10 +54,6 @@ class Undefined(ArithmeticError):
 
 class Undecided(ArithmeticError):
     """These scalars can't say whether a condition holds (intervals that overlap)."""
-
-
-class Irrational(ArithmeticError):
-    """These scalars are rationals, and the function's value is not."""
 
 
 class Field(Protocol):
@@ -198,10 +196,13 @@ def _check_domain(fn: str, args: tuple[Any, ...], field: Field) -> None:
     domain = FUNCTIONS[fn].domain(*_integers(fn, names, args))
     if domain == TRUE:
         return
-    values = dict(zip((read.tensor for read in names), args, strict=True))
-    env = Env({}, lambda name, _: values[name], _nothing, _nothing)
-    if holds(domain, env, field) is False:
+    if holds(domain, _named(args), field) is False:
         raise Undefined(f"{fn} outside its domain")
+
+
+def _named(args: tuple[Any, ...]) -> Env:
+    """The arguments by the names #0, #1, ..."""
+    return Env({}, lambda name, _: args[int(name[1:])], _nothing, _nothing)
 
 
 def _integers(fn: str, names: tuple[Term, ...], args: tuple[Any, ...]) -> list[Term]:
@@ -216,9 +217,9 @@ def _whole(value: Any) -> int:
         if value.denominator != 1:
             raise Undefined(f"{value} where an integer is wanted")
         return int(value)
-    found = value.unique_fmpz()
+    found = None if isinstance(value, Surd) else value.unique_fmpz()
     if found is None:
-        if value.contains_integer():
+        if not isinstance(value, Surd) and value.contains_integer():
             raise Undecided("which integer an enclosure holds")
         raise Undefined("no integer where one is wanted")
     return int(found)
@@ -231,6 +232,8 @@ def _nothing(name: str, index: tuple[int, ...]) -> Any:
 class Rationals:
     """Exact rational scalars."""
 
+    roots = False  # whether a square root may be irrational
+
     def num(self, value: Fraction) -> Fraction:
         """The constant."""
         return value
@@ -241,12 +244,15 @@ class Rationals:
             raise Undefined("1 / 0")
         return Fraction(base**exponent)
 
-    def call(self, fn: str, args: tuple[Fraction, ...]) -> Fraction:
+    def call(self, fn: str, args: tuple[Fraction, ...]) -> Any:
         """A function that is rational on rationals; a square root of a square too."""
         if fn == "sqrt":
             if args[0] < 0:
                 raise Undefined(f"sqrt({args[0]})")
-            return _exact_sqrt(args[0])
+            found = root(args[0])
+            if isinstance(found, Surd) and not self.roots:
+                raise Irrational(f"sqrt({args[0]}) is not rational")
+            return found
         _check_domain(fn, args, self)
         exact = FUNCTIONS[fn].exact
         if exact is None:
@@ -262,13 +268,26 @@ class Rationals:
         raise Undecided("a rational condition is always decided")
 
 
-def _exact_sqrt(value: Fraction) -> Fraction:
-    from math import isqrt
+class Surds(Rationals):
+    """Exact sums of square roots of rationals: slower, but they tell which irrational values are equal."""
 
-    top, bottom = isqrt(value.numerator), isqrt(value.denominator)
-    if top * top != value.numerator or bottom * bottom != value.denominator:
-        raise Irrational(f"sqrt({value}) is not rational")
-    return Fraction(top, bottom)
+    roots = True
+
+    def power(self, base: Any, exponent: int) -> Any:
+        """An integer power."""
+        return base**exponent if isinstance(base, Surd) else super().power(base, exponent)
+
+    def call(self, fn: str, args: tuple[Any, ...]) -> Any:
+        """A square root of a rational, what is exact on rationals, and what unfolds to those."""
+        unfold = FUNCTIONS[fn].unfold
+        if fn == "sqrt" or FUNCTIONS[fn].exact is not None or unfold is None:
+            return super().call(fn, args)
+        _check_domain(fn, args, self)
+        names = tuple(Read(f"#{k}", ()) for k in range(len(args)))
+        term = unfold(*_integers(fn, names, args))
+        if term is None:
+            raise Irrational(f"{fn} of a rational is not rational")
+        return evaluate(term, _named(args), self)
 
 
 class Intervals:
@@ -328,6 +347,14 @@ class Intervals:
     def choose(self, cond: Any, then: Any, other: Any) -> Any:
         """Never needed: conditions are decided, or Undecided is raised."""
         raise Undecided("an interval condition")
+
+
+_FIELDS: dict[str, Callable[[], Any]] = {"rational": Rationals, "surd": Surds, "interval": Intervals}
+
+
+def field_of(kind: str) -> Any:
+    """The field called rational, surd or interval."""
+    return _FIELDS[kind]()
 
 
 class Symbols:

@@ -5,7 +5,6 @@ Derivatives and domains: NIST DLMF chapter 4, with real arguments and real value
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Any
 
 from gradproof.compiler.scalar import (
@@ -378,7 +377,7 @@ _POWERS = (
         _ipow_domain,
         "power",
         _ipow_interval,
-        exact=lambda u, n: Fraction(u ** int(n)),
+        exact=lambda u, n: u ** int(n),
         unfold=_ipow_unfold,
         integers=(1,),
         doc="u^n for an integer expression n, with u^0 = 1; every u where n >= 0, u != 0 elsewhere",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from math import ceil, trunc
+from math import ceil, floor, trunc
 from typing import Any
 
 from gradproof.compiler.scalar import HALF, Function, arb, everywhere, half
@@ -16,7 +16,7 @@ def _sign(x: Fraction) -> Fraction:
 
 
 def _floor(x: Fraction) -> Fraction:
-    return Fraction(x.numerator // x.denominator)
+    return Fraction(floor(x))
 
 
 def _max_partial(first: bool, smaller: bool) -> Callable[[Term, Term], Term]:

@@ -18,6 +18,7 @@ from gradproof.compiler.denote import Irrational, Rationals, Undecided, Undefine
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.functions import FUNCTIONS
 from gradproof.compiler.rewriting import replace_reads
+from gradproof.compiler.surds import Surd
 from gradproof.compiler.terms import (
     BoolRead,
     Call,
@@ -202,7 +203,7 @@ class Objects:
             value = value.value
         if isinstance(value, Fraction):
             return int(value) if value.denominator == 1 else None
-        if isinstance(value, Hole | Term):
+        if isinstance(value, Hole | Term | Surd):
             return None
         unique = value.unique_fmpz()
         return None if unique is None else int(unique)

@@ -126,7 +126,8 @@ def test_the_trusted_base_is_small() -> None:
     # One record for each scalar function: pinned apart, entry by entry, by AXIOMS below.
     tables = {f"compiler/{name}.py" for name in ("elementary", "piecewise", "special")}
     calculus = {n: len((ROOT / n).read_text().splitlines()) for n in _trusted() if n.startswith("compiler/")}
-    assert sum(lines for name, lines in calculus.items() if name not in tables) <= 1900
+    # Sums of square roots, in which a tie of irrational values is seen, took 200.
+    assert sum(lines for name, lines in calculus.items() if name not in tables) <= 2000
     assert sum(lines for name, lines in calculus.items() if name in tables) <= 800
 
 

@@ -7,11 +7,14 @@ from fractions import Fraction
 from typing import Any
 
 from gradproof.compiler.denote import Intervals
+from gradproof.compiler.surds import Surd
+
+EXACT = Fraction | int | Surd
 
 
 def differs(a: Any, b: Any) -> bool:
     """Whether two scalars are different for certain."""
-    if isinstance(a, Fraction | int) and isinstance(b, Fraction | int):
+    if isinstance(a, EXACT) and isinstance(b, EXACT):
         return a != b
     a, b = _ball(a), _ball(b)
     return not a.overlaps(b)
@@ -19,7 +22,7 @@ def differs(a: Any, b: Any) -> bool:
 
 def above(a: Any, b: Any) -> bool:
     """Whether a > b for certain."""
-    if isinstance(a, Fraction | int) and isinstance(b, Fraction | int):
+    if isinstance(a, EXACT) and isinstance(b, EXACT):
         return a > b
     return bool(_ball(a) > _ball(b))
 
@@ -30,6 +33,8 @@ def beyond(value: Any, values: list[Any]) -> bool:
 
 
 def _ball(value: Any) -> Any:
+    if isinstance(value, Surd):
+        return sum((_ball(q) * _ball(n).sqrt() for n, q in value.terms), _ball(0))
     return Intervals().num(Fraction(value)) if isinstance(value, Fraction | int) else value
 
 
@@ -38,7 +43,7 @@ def dot(table: Mapping[tuple[int, ...], Any], direction: Mapping[tuple[int, ...]
     total: Any = Fraction(0)
     for index, weight in direction.items():
         value = table[index]
-        if isinstance(value, Fraction | int) and isinstance(total, Fraction | int):
+        if isinstance(value, EXACT) and isinstance(total, EXACT):
             total = total + value * weight
         else:
             total = _ball(total) + _ball(value) * _ball(weight)
@@ -47,14 +52,14 @@ def dot(table: Mapping[tuple[int, ...], Any], direction: Mapping[tuple[int, ...]
 
 def hull(values: list[Any]) -> Any:
     """The value that is expected; at a tie its bounds."""
-    ordered = sorted(values, key=lambda v: float(v) if isinstance(v, Fraction | int) else float(v.mid()))
+    ordered = sorted(values, key=lambda v: float(v) if isinstance(v, EXACT) else float(v.mid()))
     least, greatest = shown(ordered[0]), shown(ordered[-1])
     return ordered[0] if least == greatest else f"between {least} and {greatest} (a tie: Clarke's bounds)"
 
 
 def shown(value: Any) -> str:
     """The scalar as text, an interval with its radius."""
-    if isinstance(value, str | bool | int | Fraction):
+    if isinstance(value, str | EXACT):
         return str(value)
     middle, radius = float(value.mid()), float(value.rad())
     return f"{middle:.9g} +- {radius:.1g}" if radius else f"{middle:.9g}"
