@@ -43,7 +43,7 @@ class Counterexample:
     """A point where the claim fails, replayed: dims and values by the user's names, and the two results there."""
 
     dims: Mapping[str, int]
-    values: Mapping[str, Any]  # nested lists of rationals as text, integers or booleans
+    values: Mapping[str, Any]  # nested lists of rationals or sums of square roots as text, integers or booleans
     expected: str
     got: str
     replayed: bool

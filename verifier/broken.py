@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from gradproof.compiler.claims import Counterexample
-from gradproof.compiler.denote import Env, Intervals, Rationals, evaluate, holds
+from gradproof.compiler.denote import Env, Intervals, Rationals, evaluate, field_of, holds
 from gradproof.compiler.ops import OUTPUT, Promise
 from gradproof.compiler.rewriting import reads_of
 from gradproof.compiler.rules import meaning_of
@@ -24,8 +24,8 @@ def broken_at(search: Replay, point: Point, promise: Promise, kind: str) -> Coun
     op = search.op
     if isinstance(op.forward.body, Cond):
         return None
-    field = Rationals() if kind == "rational" else Intervals()
-    plain = point.env(None if kind == "rational" else Intervals().num)
+    field = field_of(kind)
+    plain = point.env(Intervals().num if kind == "interval" else None)
 
     def integer(name: str, index: Position) -> int:
         if name != OUTPUT:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from gradproof.compiler.claims import Counterexample
-from gradproof.compiler.denote import Intervals, Rationals, Undefined, evaluate, holds
+from gradproof.compiler.denote import Undefined, evaluate, field_of, holds
 from gradproof.compiler.ops import COTANGENT, OpDef
 from gradproof.compiler.rewriting import free_symbols
 from gradproof.compiler.rules import extents, least_at, meaning_of
@@ -38,7 +38,7 @@ def declared_at(search: Replay, point: Point, kind: str) -> Counterexample | Non
 
 def declared(search: Replay, point: Point, kind: str) -> Iterator[tuple[tuple[int, ...], Any]]:
     """The entries at a declared kink, with the coefficient declared there."""
-    field = Rationals() if kind == "rational" else Intervals()
+    field = field_of(kind)
     for kink in search.op.kinks:
         cond = least_at(kink, meaning_of(search.op)) if kink.least else kink.cond
         for entry in search.indices(point) if _entrywise(search.op, cond) else ():
@@ -49,7 +49,7 @@ def declared(search: Replay, point: Point, kind: str) -> Iterator[tuple[tuple[in
 
 def resting(search: Replay, point: Point, kind: str) -> list[tuple[int, ...]]:
     """The output entries at a declared least value, where 0 is the derivative that is used."""
-    field = Rationals() if kind == "rational" else Intervals()
+    field = field_of(kind)
     conds = [least_at(kink, meaning_of(search.op)) for kink in search.op.kinks if kink.least]
     known = {*search.op.forward.indices, *search.op.sizes, *search.op.int_attrs}
     return [

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.denote import Env as Names
-from gradproof.compiler.denote import Intervals, Rationals, Undecided, evaluate, holds
+from gradproof.compiler.denote import Undecided, evaluate, field_of, holds
 from gradproof.compiler.graph import Entrywise, Env, Graph
 from gradproof.runtime.scalars import scalars
 from gradproof.runtime.semantics import array_tape
@@ -43,7 +43,7 @@ def violates_entrywise(graph: Graph, ensure: Entrywise, options: Options) -> Cou
 def _at(
     graph: Graph, ensure: Entrywise, sample: Sample, table: Values[Any], kind: str, place: tuple[int, ...]
 ) -> Counterexample | None:
-    field: Any = Rationals() if kind == "rational" else Intervals()
+    field = field_of(kind)
     ints = {**sample.dims, **dict(zip((name for name, _ in ensure.indices), place, strict=True))}
     names = _names(graph, ensure, table, kind, field, ints)
     try:

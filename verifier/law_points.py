@@ -18,14 +18,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from gradproof.compiler.calculus import derivative
 from gradproof.compiler.claims import Counterexample
-from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Undecided, Undefined, evaluate
+from gradproof.compiler.denote import Env, Intervals, Irrational, Undecided, Undefined, evaluate, field_of
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, Law, OpDef, Param
 from gradproof.compiler.rewriting import tensors
 from gradproof.compiler.rules import extents, rules_of, unfolded
 from gradproof.compiler.terms import Term, opaque, sub
 from gradproof.runtime.externs import ExternError, run_exact
-from gradproof.verifier.certain import differs, dot, shown_jvp
+from gradproof.verifier.certain import EXACT, differs, dot, shown_jvp
 from gradproof.verifier.refute import Search
 from gradproof.verifier.witness import Entries, Point, points_of, sizes_of, smallest
 
@@ -48,7 +48,7 @@ class World:
     @property
     def field(self) -> Any:
         """The scalars."""
-        return Rationals() if self.kind == "rational" else Intervals()
+        return field_of(self.kind)
 
     def env(self, indices: Mapping[str, int]) -> Env:
         """The environment at an index."""
@@ -149,7 +149,7 @@ def moved(world: World) -> Entries:
 
 def _solved(rows: list[list[Any]], count: int, kind: str) -> list[Any]:
     """The only solution of a linear system, rows being equations; Undecided where there is none or more than one."""
-    field: Any = Rationals() if kind == "rational" else Intervals()
+    field = field_of(kind)
     for column in range(count):
         usable = [r for r in range(column, len(rows)) if _certain(rows[r][column])]
         if not usable:
@@ -172,7 +172,7 @@ def _certain(value: Any) -> bool:
 
 
 def _middle(value: Any) -> Any:
-    return value if isinstance(value, Fraction) else value.mid()
+    return value if isinstance(value, EXACT) else value.mid()
 
 
 @dataclass(slots=True)

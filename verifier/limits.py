@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradproof.compiler.claims import Counterexample
-from gradproof.compiler.denote import Intervals, Rationals, evaluate, holds
+from gradproof.compiler.denote import evaluate, field_of, holds
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import OUTPUT, OpDef
 from gradproof.compiler.rules import RuleSet
@@ -45,7 +45,7 @@ def limits_of(op: OpDef, rules: RuleSet, timeout: float) -> tuple[Limit, ...]:
 
 def wrong_limit(search: Replay, limits: tuple[Limit, ...], point: Point, kind: str) -> Counterexample | None:
     """A counterexample to KINK at this point, if it is a removable singularity with a wrong value."""
-    field = Rationals() if kind == "rational" else Intervals()
+    field = field_of(kind)
     for limit in limits:
         for entry in search.indices(point):
             env = search.env(point, kind, entry)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from gradproof.compiler.claims import Counterexample
-from gradproof.compiler.denote import Env, Intervals, Rationals, Undefined, evaluate
+from gradproof.compiler.denote import Env, Intervals, Undefined, evaluate, field_of
 from gradproof.compiler.ops import COTANGENT, TANGENT, OpDef
 from gradproof.compiler.rewriting import tensors, walk
 from gradproof.compiler.rules import derived_jvp, rules_of, unfolded
@@ -116,7 +116,7 @@ def _written_by_laws(op: OpDef, search: Search, point: Point, kind: str) -> Coun
 
 
 def _written(op: OpDef, search: Search, point: Point, kind: str) -> Counterexample | None:
-    field: Any = Rationals() if kind == "rational" else Intervals()
+    field = field_of(kind)
 
     value = partial(_value, op, field)
     least = resting(search, point, kind)
@@ -129,7 +129,7 @@ def _written(op: OpDef, search: Search, point: Point, kind: str) -> Counterexamp
             expected = outcomes[0] if len(outcomes) == 1 else search.held(point, op.param(rule.target), kind)
         for entry, wanted in declared(search, point, kind):
             expected[entry] = wanted * field.num(point.tensors[COTANGENT][entry])
-        env = point.env(None if kind == "rational" else field.num)
+        env = point.env(field.num if kind == "interval" else None)
         for index, wanted in expected.items():
             got = value(rule.body, env, rule.indices, index)
             if differs(got, wanted):
@@ -166,13 +166,13 @@ def _not_additive(op: OpDef, search: Search, point: Point, kind: str) -> Counter
 
     A derivative and a subgradient are linear maps, wherever they are taken.
     """
-    value = partial(_value, op, Rationals() if kind == "rational" else Intervals())
+    value = partial(_value, op, field_of(kind))
     weights = point.tensors[COTANGENT]
     for rule in op.vjps:
         parts = [weights, {k: v + 1 for k, v in weights.items()}, {k: 2 * v + 1 for k, v in weights.items()}]
         for index in point.tensors[rule.target]:
             given = [replace(point, tensors={**point.tensors, COTANGENT: part}) for part in parts]
-            envs = [one.env(None if kind == "rational" else Intervals().num) for one in given]
+            envs = [one.env(Intervals().num if kind == "interval" else None) for one in given]
             first, second, both = (value(rule.body, env, rule.indices, index) for env in envs)
             if differs(both, first + second):
                 where = f"vjp {rule.target}{list(index)}"

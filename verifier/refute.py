@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -65,7 +64,7 @@ class Search(Replay):
         return self._first(lambda point, kind: broken_at(self, point, promise, kind))
 
     def _first(self, test: Test) -> Counterexample | None:
-        for point in self.points():
+        for point in self.points(ties=True):
             found = self.attempt(point, test)
             if found is not None:
                 return shrunk(self.op, found, point, lambda smaller: self.attempt(smaller, test), self.seconds)
@@ -163,13 +162,20 @@ class Search(Replay):
         return not any(differs(own, other) for other in self.outcomes(point, meaning_of(self.op), entry, kind, {}))
 
     def _kink_at(self, point: Point, kind: str) -> Counterexample | None:
-        found = None
+        found, undecided = None, None
         for test in (self.jvp_at, partial(declared_at, self)):
-            with suppress(Undefined, Undecided):  # a side without a value: a limit may have one
+            try:
                 found = found or test(point, kind)
+            except Undefined:  # a side without a value: a limit may have one
+                pass
+            except Undecided as error:
+                undecided = error
         if self.limits is None:
             self.limits = limits_of(self.op, self.rules, self.seconds)
-        return found or wrong_limit(self, self.limits, point, kind)
+        found = found or wrong_limit(self, self.limits, point, kind)
+        if found is None and undecided is not None:
+            raise undecided  # other scalars may tell
+        return found
 
     def jump(self) -> str:
         """Where the meaning seems to jump, for a reason of an unknown; empty where no such point is met."""

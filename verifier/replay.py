@@ -1,7 +1,8 @@
 """What an operator means at a point, and what the runtime's kernels make of it there.
 
 What is expected comes from the denotation of the calculus's derivative, entry by entry; what is got comes from the
-kernel that would run, over exact rationals or, where a function is irrational, over rigorous intervals.
+kernel that would run, over exact rationals or, where a function is irrational, over rigorous intervals; at ties of
+irrational values, over exact sums of square roots.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from gradproof.compiler.claims import Counterexample
-from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Undecided, Undefined, evaluate
+from gradproof.compiler.denote import Env, Intervals, Irrational, Undecided, Undefined, evaluate, field_of
 from gradproof.compiler.lower import kernel_of
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, OpDef, Param
 from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of
@@ -26,13 +27,15 @@ from gradproof.runtime.interpret import run_kernel
 from gradproof.runtime.scalars import scalars
 from gradproof.verifier.certain import shown
 from gradproof.verifier.far import far_points, looked_at
+from gradproof.verifier.meeting import met
 from gradproof.verifier.ties import sides
 from gradproof.verifier.witness import Entries, Point, points_of, sizes_of
 
 Test: TypeAlias = Callable[[Point, str], Counterexample | None]
 Tangents: TypeAlias = dict[str, Entries]
 SPREAD = 2  # tangents of a second direction that tells more than ones
-TURNS = 3  # after so many points in a row without a rational value, only intervals are tried
+TURNS = 3  # after so many points in a row without a value in them, scalars are not tried any more
+EVERY = 2  # such a share of the points is moved to a tie besides
 FAR = 1  # before this round, what lies beyond the numbers in the operator's text is looked at
 ROUNDS = ((6, 24), (24, 24), (6, 120), (96, 24), (24, 120), (384, 24))  # points of each size, and how many sizes
 
@@ -50,28 +53,41 @@ class Replay:
     seconds: float = 3.0
     seed: int = 0
     irrational: int = 0  # points in a row at which rationals were not enough
+    nested: int = 0  # points in a row at which sums of square roots were not
 
-    def points(self) -> Iterator[Point]:
-        """Points of small sizes, until the time is over; at least one of every size."""
+    def points(self, ties: bool = False) -> Iterator[Point]:
+        """Points of small sizes, until the time is over; at least one of every size. `ties` adds some that meet ties.
+
+        What is added may have entries that are sums of square roots.
+        """
         end = perf_counter() + self.seconds
-        for number, (tries, limit) in enumerate(ROUNDS):
-            if number == FAR:
+        rng = random.Random(self.seed)
+        for turn, (tries, limit) in enumerate(ROUNDS):
+            if turn == FAR:
                 yield from itertools.takewhile(lambda _: perf_counter() <= end, far_points(self.op, self.seed))
             for sizes in sizes_of(self.op, limit):
-                for point in points_of(self.op, sizes, tries, self.seed + tries):
+                for number, point in enumerate(points_of(self.op, sizes, tries, self.seed + tries)):
                     yield point
+                    tied = met(point, rng) if ties and number % EVERY == 1 else None
+                    if tied is not None:
+                        yield tied
                     if perf_counter() > end:
                         return
 
     def attempt(self, point: Point, test: Test) -> Counterexample | None:
-        """Run a test over rationals, or over intervals where those are not enough; None where neither can tell."""
+        """Run a test over the first scalars that can tell; None where none can."""
         try:
             return self.conclude(point, test)
         except (Undefined, Undecided, Irrational, ZeroDivisionError):
             return None
 
     def conclude(self, point: Point, test: Test) -> Counterexample | None:
-        """`attempt`, but a point that can't tell raises: None means that the claim holds there."""
+        """`attempt`, but a point that can't tell raises: None means that the claim holds there.
+
+        Rationals come first, then intervals; where those can't tell whether two values are equal, sums of square roots.
+        """
+        if point.irrational:
+            return test(point, "surd")
         if self.irrational < TURNS:
             try:
                 found = test(point, "rational")
@@ -79,7 +95,18 @@ class Replay:
                 return found
             except Irrational:
                 self.irrational += 1
-        return test(point, "interval")
+        try:
+            return test(point, "interval")
+        except Undecided as error:
+            if isinstance(error, SeveralCotangents) or self.nested >= TURNS:
+                raise
+        try:
+            found = test(point, "surd")
+            self.nested = 0
+            return found
+        except Irrational:
+            self.nested += 1
+            raise
 
     def directions(self, point: Point) -> Iterator[Tangents]:
         """Tangents of all inputs at once, then of one entry alone."""
@@ -98,7 +125,7 @@ class Replay:
         A rule is one computation for all entries and inputs, so it need not be defined where one of them is not.
         """
         ones = {TANGENT + p.name: dict.fromkeys(point.tensors[p.name], Fraction(1)) for p in self.op.differentiable}
-        field = Rationals() if kind == "rational" else Intervals()
+        field = field_of(kind)
         for entry in self.indices(point):
             self.value(point, entry, kind)
             evaluate(derived_jvp(self.op), self.env(point, kind, entry, ones), field)
@@ -121,13 +148,13 @@ class Replay:
 
     def value(self, point: Point, index: tuple[int, ...], kind: str) -> Any:
         """The meaning of one output entry."""
-        field = Rationals() if kind == "rational" else Intervals()
+        field = field_of(kind)
         return evaluate(meaning_of(self.op), self.env(point, kind, index), field)
 
     def env(self, point: Point, kind: str, entry: tuple[int, ...], tangents: Tangents | None = None) -> Env:
         """The point, at one output entry, with tangents."""
         moved = Point(self.op, point.sizes, {**point.tensors, **(tangents or {})}, point.shapes)
-        env = moved.env(None if kind == "rational" else Intervals().num)
+        env = moved.env(Intervals().num if kind == "interval" else None)
         for name, position in zip(self.op.forward.indices, entry, strict=True):
             env = env.bind(name, position)
         return env
@@ -160,7 +187,7 @@ class Replay:
     def _transposed(self, point: Point, param: Param, kind: str, varying: frozenset[str]) -> list[Entries]:
         term = derived_jvp(self.op, (param,))
         weighed = busy(point)
-        weight = {k: v if kind == "rational" else Intervals().num(v) for k, v in weighed.items()}
+        weight = {k: Intervals().num(v) if kind == "interval" else v for k, v in weighed.items()}
         watched = looked_at(point.tensors[param.name])
         envs = {
             (index, entry): self.env(point, kind, entry, self.along(point, param, index))

@@ -13,7 +13,7 @@ from fractions import Fraction
 from time import perf_counter
 from typing import Any, TypeAlias
 
-from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Undecided, Undefined, evaluate
+from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Undecided, Undefined, evaluate, field_of
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, OpDef, Param
 from gradproof.compiler.rewriting import substitute_cond, walk
@@ -113,7 +113,7 @@ def _varied(search: Search) -> Iterator[Point]:
 
 
 def _passes(candidate: Term, env: Env, wanted: Any, kind: str) -> bool:
-    field = Rationals() if kind == "rational" else Intervals()
+    field = field_of(kind)
     try:
         return not differs(evaluate(candidate, env, field), wanted)
     except Irrational:
@@ -187,10 +187,10 @@ class Sample:
         op, point = self.search.op, self.point
         made = {index: self.search.value(point, index, self.kind) for index in self.search.indices(point)}
         known = {**point.tensors, **tangents}
-        convert = None if self.kind == "rational" else Intervals().num
+        convert = Intervals().num if self.kind == "interval" else None
         plain = Point(op, point.sizes, known, point.shapes).env(convert)
         lets = {f.target: f for f in op.lets}
-        field = Rationals() if self.kind == "rational" else Intervals()
+        field = field_of(self.kind)
 
         def real(name: str, index: tuple[int, ...]) -> Any:
             if name == OUTPUT and name not in known:

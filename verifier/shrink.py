@@ -9,13 +9,14 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from math import prod
+from math import inf, prod, trunc
 from time import perf_counter
 from typing import Any, TypeAlias
 
 from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.ops import COTANGENT, OpDef
 from gradproof.compiler.rules import extents
+from gradproof.compiler.surds import Surd
 from gradproof.verifier.samples import Sample
 from gradproof.verifier.witness import Entries, Point, Sizes, in_domain, points_of, sizes_of
 
@@ -68,14 +69,14 @@ def simpler(value: Any) -> Iterator[Any]:
     if isinstance(value, int):
         yield from range(min(value, 3))
         return
-    whole = Fraction(int(value))
+    whole = Fraction(trunc(value))
     for other in dict.fromkeys((*map(Fraction, (0, 1, -1, 2, -2)), whole, Fraction(round(2 * value), 2))):
         if _weight(other) < _weight(value):
             yield other
 
 
-def _weight(value: Fraction) -> tuple[int, Fraction, bool]:
-    return value.denominator, abs(value), value < 0
+def _weight(value: Fraction | Surd) -> tuple[Any, ...]:
+    return inf if isinstance(value, Surd) else value.denominator, abs(value), value < 0
 
 
 def _entries(op: OpDef, sizes: Sizes) -> int:

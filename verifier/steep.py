@@ -16,7 +16,16 @@ from itertools import product
 from typing import Any
 
 from gradproof.compiler.claims import Counterexample
-from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Undecided, Undefined, evaluate, holds
+from gradproof.compiler.denote import (
+    Env,
+    Intervals,
+    Irrational,
+    Undecided,
+    Undefined,
+    evaluate,
+    field_of,
+    holds,
+)
 from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, OpDef, Param
 from gradproof.compiler.rewriting import free_symbols, walk
 from gradproof.compiler.rules import meaning_of, unfolded
@@ -77,7 +86,7 @@ def _beyond(search: Replay, point: Point, param: Param, kind: str) -> Counterexa
     slopes = _slopes(search, point, kind, param.name, index)
     if slopes is None or len(slopes) != 2:
         return None  # at the end of the domain every slope beyond is one of the normal cone
-    field = Rationals() if kind == "rational" else Intervals()
+    field = field_of(kind)
     zero = field.num(ZERO)
     weights = {entry: field.num(value) for entry, value in point.tensors[COTANGENT].items()}
     along = [sum((side[e] * w for e, w in weights.items()), zero) for side in slopes]
@@ -121,7 +130,7 @@ def _at(search: Replay, point: Point, kind: str) -> Counterexample | None:
     if any(found is None for found in slopes.values()):
         return None
     where, name, index, error, weights = first
-    zero = (Rationals() if kind == "rational" else Intervals()).num(ZERO)
+    zero = field_of(kind).num(ZERO)
     along = [sum((s[e] * w for e, w in weights.items()), zero) for s in slopes[name, index] or ()]
     if not along:
         return None
@@ -135,12 +144,12 @@ def missing(
 ) -> Iterator[tuple[str, str, tuple[int, ...], Undefined, dict[tuple[int, ...], Any]]]:
     """The entries at which a written rule has no value: where, of which input, why, and the weights of the outputs."""
     op = search.op
-    field = Rationals() if kind == "rational" else Intervals()
+    field = field_of(kind)
     entries = search.indices(point)
     for rule in op.vjps:
         weights = {e: field.num(point.tensors[COTANGENT][e]) for e in entries}
         for index in point.tensors[rule.target]:
-            env = _bound(point.env(None if kind == "rational" else Intervals().num), rule, index)
+            env = _bound(point.env(Intervals().num if kind == "interval" else None), rule, index)
             if (error := _undefined(op, rule, env, field)) is not None:
                 yield f"vjp {rule.target}{list(index)}", rule.target, index, error, weights
     for param in op.differentiable:
@@ -159,7 +168,7 @@ def _bound(env: Env, rule: Formula, index: tuple[int, ...]) -> Env:
     return env
 
 
-def _undefined(op: OpDef, rule: Formula, env: Env, field: Rationals | Intervals) -> Undefined | None:
+def _undefined(op: OpDef, rule: Formula, env: Env, field: Any) -> Undefined | None:
     try:
         evaluate(unfolded(op, rule.body), env, field)  # type: ignore[arg-type]  # a rule is real
     except Undefined as error:
@@ -171,7 +180,7 @@ def _slopes(
     search: Replay, point: Point, kind: str, name: str, index: tuple[int, ...]
 ) -> list[dict[tuple[int, ...], Any]] | None:
     """The outputs' slopes along one entry, from the right and from the left; None where one is infinite or unknown."""
-    germs = Germs(Rationals() if kind == "rational" else Intervals())
+    germs = Germs(field_of(kind))
     found = []
     for sign in (1, -1):
         env = _ray(point, germs, name, index, sign)

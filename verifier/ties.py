@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from gradproof.compiler.denote import Env, Intervals, Rationals, Undecided, Undefined, evaluate
+from gradproof.compiler.denote import Env, Undecided, Undefined, evaluate, field_of
 from gradproof.compiler.terms import Term
 
 SIDES = 64  # at most so many ways to decide the ties at one point
@@ -170,7 +170,7 @@ def sides(compute: Callable[[Callable[[Term, Env], Any]], Any], kind: str, varyi
     `varying` names the tensors that may be moved; a comparison that does not read them is no tie. Undecided where some
     side has no value (its limit is not known) or there are too many.
     """
-    inner: Any = Rationals() if kind == "rational" else Intervals()
+    inner = field_of(kind)
     try:
         generic = _Generic(inner)
         yield compute(lambda term, env: evaluate(term, env, generic))

@@ -10,11 +10,12 @@ from fractions import Fraction
 from math import prod
 from typing import Any, TypeAlias
 
-from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Undecided, Undefined, holds
+from gradproof.compiler.denote import Env, Intervals, Irrational, Rationals, Surds, Undecided, Undefined, holds
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import COTANGENT, OpDef, Param
 from gradproof.compiler.rewriting import free_symbols, polys, walk
 from gradproof.compiler.rules import extents
+from gradproof.compiler.surds import Surd
 from gradproof.compiler.terms import And, BoolRead, Cond, Read, RealCmp
 from gradproof.verifier.numerals import SPECIAL, constants_of, whole_numbers
 
@@ -74,6 +75,11 @@ class Point:
             return convert(value) if convert is not None else value
 
         return Env(dict(self.sizes.ints), real, entry, entry)
+
+    @property
+    def irrational(self) -> bool:
+        """Whether some entry is a sum of square roots."""
+        return any(isinstance(value, Surd) for table in self.tensors.values() for value in table.values())
 
     def nested(self, name: str) -> Any:
         """A tensor as nested lists of texts, for reports."""
@@ -313,17 +319,18 @@ def _entry(param: Param, rng: random.Random, attempt: int, special: tuple[Fracti
 
 def in_domain(point: Point) -> bool:
     """Whether every requirement and domain condition holds at all indices."""
+    fields = (Surds(),) if point.irrational else (Rationals(), Intervals())
     for cond in flat((*point.op.requires, *point.op.domain)):
         names = sorted(free_symbols(cond) - point.sizes.ints.keys())
         spans = [range(extent_of(point, cond, name)) for name in names]
         for values in itertools.product(*spans):
-            if not _holds_at(point, cond, dict(zip(names, values, strict=True))):
+            if not _holds_at(point, cond, dict(zip(names, values, strict=True)), fields):
                 return False
     return True
 
 
-def _holds_at(point: Point, cond: Cond, indices: Mapping[str, int]) -> bool:
-    for scalars in (Rationals(), Intervals()):
+def _holds_at(point: Point, cond: Cond, indices: Mapping[str, int], fields: tuple[Any, ...]) -> bool:
+    for scalars in fields:
         env = point.env(None if isinstance(scalars, Rationals) else scalars.num)
         for name, value in indices.items():
             env = env.bind(name, value)
