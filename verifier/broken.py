@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from gradproof.compiler.claims import Counterexample
-from gradproof.compiler.denote import Env, Intervals, Rationals, evaluate, field_of, holds
+from gradproof.compiler.denote import Env, Intervals, evaluate, field_of, holds
 from gradproof.compiler.ops import OUTPUT, Promise
 from gradproof.compiler.rewriting import reads_of
 from gradproof.compiler.rules import meaning_of
@@ -24,13 +24,13 @@ def broken_at(search: Replay, point: Point, promise: Promise, kind: str) -> Coun
     op = search.op
     if isinstance(op.forward.body, Cond):
         return None
-    field = field_of(kind)
+    field, exact = field_of(kind), "rational" if kind == "interval" else kind
     plain = point.env(Intervals().num if kind == "interval" else None)
 
     def integer(name: str, index: Position) -> int:
         if name != OUTPUT:
             return plain.integer(name, index)
-        return int(evaluate(meaning_of(op), search.env(point, "rational", index), Rationals()))
+        return int(evaluate(meaning_of(op), search.env(point, exact, index), field_of(exact)))
 
     def real(name: str, index: Position) -> Any:
         return search.value(point, index, kind) if name == OUTPUT else plain.real(name, index)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
-from gradproof.compiler.denote import Intervals
+from gradproof.compiler.denote import Intervals, Irrational, Undecided, Undefined
 from gradproof.compiler.surds import Surd
 
 EXACT = Fraction | int | Surd
+KINDS = ("rational", "interval", "surd")
+T = TypeVar("T")
 
 
 def differs(a: Any, b: Any) -> bool:
@@ -36,6 +38,24 @@ def _ball(value: Any) -> Any:
     if isinstance(value, Surd):
         return sum((_ball(q) * _ball(n).sqrt() for n, q in value.terms), _ball(0))
     return Intervals().num(Fraction(value)) if isinstance(value, Fraction | int) else value
+
+
+def told(test: Callable[[str], T | None]) -> T | None:
+    """What a test finds over the first scalars that can tell; None where none can.
+
+    Rationals come first, then intervals; where those can't tell whether two values are equal, sums of square roots.
+    """
+    for kind in KINDS:
+        try:
+            return test(kind)
+        except Irrational:
+            continue
+        except Undecided:
+            if kind != "interval":
+                return None
+        except (Undefined, ZeroDivisionError):
+            return None
+    return None
 
 
 def dot(table: Mapping[tuple[int, ...], Any], direction: Mapping[tuple[int, ...], Any]) -> Any:

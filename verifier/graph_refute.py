@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from gradproof.compiler.bounds import text_between
 from gradproof.compiler.claims import Counterexample
-from gradproof.compiler.denote import Intervals, Irrational, Undecided, Undefined
+from gradproof.compiler.denote import Intervals, Undecided, Undefined
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.graph import Bound, Graph, Node
 from gradproof.runtime.scalars import scalars
 from gradproof.runtime.semantics import array_tape
 from gradproof.runtime.tape import Tape, TapeNode, Values
-from gradproof.verifier.certain import above, differs
+from gradproof.verifier.certain import EXACT, above, differs, told
 from gradproof.verifier.options import Options
 from gradproof.verifier.samples import Sample, assumed, dims_of, sample_of
 from gradproof.verifier.shrink import simplified
@@ -81,10 +81,12 @@ def violates(graph: Graph, bound: Bound, options: Options) -> Counterexample | N
             return np.asarray(table.nodes[value] if isinstance(value, int) else table.delta[value], dtype=object)
 
         left, right = np.broadcast_arrays(side(bound.left), side(bound.right))
-        for index in itertools.product(*map(range, left.shape)):
-            a, b = left[index], right[index]
+        pairs = {index: (left[index], right[index]) for index in itertools.product(*map(range, left.shape))}
+        for index, (a, b) in pairs.items():
             if broken(bound.rel, a, b):
                 return report(sample, f"{bound.text} at {list(index)}", f"{a} and {b}")
+        if kind == "interval" and bound.rel in ("<", "!=") and not all(differs(a, b) for a, b in pairs.values()):
+            raise Undecided("two enclosed values may be equal")
         return None
 
     return search(graph, options, test)
@@ -92,7 +94,7 @@ def violates(graph: Graph, bound: Bound, options: Options) -> Counterexample | N
 
 def broken(rel: str, a: Any, b: Any) -> bool:
     """Whether `a rel b` fails for certain."""
-    same = isinstance(a, Fraction) and isinstance(b, Fraction) and a == b
+    same = isinstance(a, EXACT) and isinstance(b, EXACT) and a == b
     return {"<": above(a, b) or same, "<=": above(a, b), "==": differs(a, b), "!=": same}[rel]
 
 
@@ -117,15 +119,7 @@ def search(
 
 
 def _attempt(sample: Sample, test: Callable[[Sample, str], Counterexample | None]) -> Counterexample | None:
-    """The test in rationals, or in intervals where those are not enough; None where neither can tell."""
-    for kind in ("rational", "interval"):
-        try:
-            return test(sample, kind)
-        except Irrational:
-            continue
-        except (Undecided, Undefined, ZeroDivisionError):
-            return None
-    return None
+    return told(lambda kind: test(sample, kind))
 
 
 def run(graph: Graph, sample: Sample, kind: str, reached: list[int] | None = None) -> Values[Any]:

@@ -9,7 +9,7 @@ ways, as far as the domain goes; the rule's formula has no value there by the de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
 from itertools import product
@@ -19,8 +19,6 @@ from gradproof.compiler.claims import Counterexample
 from gradproof.compiler.denote import (
     Env,
     Intervals,
-    Irrational,
-    Undecided,
     Undefined,
     evaluate,
     field_of,
@@ -30,7 +28,7 @@ from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, OpDef, P
 from gradproof.compiler.rewriting import free_symbols, walk
 from gradproof.compiler.rules import meaning_of, unfolded
 from gradproof.compiler.terms import Call
-from gradproof.verifier.certain import beyond, differs, hull, shown
+from gradproof.verifier.certain import beyond, differs, hull, shown, told
 from gradproof.verifier.germs import Germ, Germs
 from gradproof.verifier.replay import Replay
 from gradproof.verifier.witness import Point, extent_of, flat, in_domain, points_of, sizes_of
@@ -50,7 +48,7 @@ def may_be_steep(op: OpDef) -> bool:
 
 def without_a_value(search: Replay) -> Counterexample | None:
     """A point where a written rule has no value although the formula has finite slopes on all sides."""
-    tried = (_tried(partial(_at, search, point)) for point in _points(search))
+    tried = (told(partial(_at, search, point)) for point in _points(search))
     return next(filter(None, tried), None)
 
 
@@ -60,20 +58,8 @@ def wrong_value(search: Replay, param: Param) -> Counterexample | None:
     def alone(point: Point) -> bool:
         return sum(len(point.tensors[p.name]) for p in search.op.differentiable) == 1
 
-    tried = (_tried(partial(_beyond, search, point, param)) for point in filter(alone, _points(search)))
+    tried = (told(partial(_beyond, search, point, param)) for point in filter(alone, _points(search)))
     return next(filter(None, tried), None)
-
-
-def _tried(test: Callable[[str], Counterexample | None]) -> Counterexample | None:
-    """What a test finds over rationals, or over intervals where those are not enough."""
-    for kind in ("rational", "interval"):
-        try:
-            return test(kind)
-        except Irrational:
-            continue
-        except (Undefined, Undecided, ZeroDivisionError):
-            return None
-    return None
 
 
 def _beyond(search: Replay, point: Point, param: Param, kind: str) -> Counterexample | None:
