@@ -162,6 +162,15 @@ class Cells:
             notes = (Hypothesis("no derivative is claimed where it jumps", "what is used there is declared"),)
         return Proof(True, "normal form + z3" if self.away else "z3", notes)
 
+    def smooth(self) -> bool:
+        """Whether the rule is the calculus's derivative wherever nothing ties: there the formula is smooth."""
+        goal = RealCmp("==", self.rule, self.slope)
+        from gradproof.verifier.smt import prove_real
+
+        given = [*self.facts, negate(self._own.tied())]
+        given += known_values(goal, *given)
+        return prove_real(goal, given, min(self.timeout, PATIENCE)).answer == "proved"
+
     def _sides(self) -> None:
         sides = [self._side(v) for v in self._directions()]
         open_sides = sides if len(self.names) == 1 else [self._side(None)]

@@ -9,6 +9,7 @@ from functools import partial
 from gradproof.compiler.terms import And, BoolRead, Cond, IntCmp, Not, Or, RealCmp, Truth
 from gradproof.verifier.algebra import Algebra
 from gradproof.verifier.forms import (
+    COLLAPSE,
     UNIT,
     Atom,
     Form,
@@ -84,7 +85,7 @@ def _sign_is(work: Algebra, sign: str, form: Form) -> Form:
         # An optimum always equals one of its entries, and floor(x) = 0 has inner points: no point is generic.
         raise NotGeneric("a comparison with an optimum or a step function")
     if generic and work.apart and may_collapse(one.parts[0], work.generic):
-        raise NotGeneric("a comparison of entries that may be one and the same")
+        raise NotGeneric(COLLAPSE)
     if generic and one.kind == "neg":
         return plus(constant(1), scaled(of_atom(atom("pos", one.parts[0])), -1))
     return of_atom(one)

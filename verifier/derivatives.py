@@ -19,12 +19,15 @@ from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of, 
 from gradproof.compiler.terms import Read, Term, mul, total
 from gradproof.verifier import laws
 from gradproof.verifier.asked import tell_identity
+from gradproof.verifier.cells import Cells, Unsettled
 from gradproof.verifier.equality import Equal, equal
+from gradproof.verifier.forms import COLLAPSE, TooLarge
 from gradproof.verifier.hypotheses import explain
 from gradproof.verifier.kinks import prove_kinks
 from gradproof.verifier.optima import picked
 from gradproof.verifier.proofs import Proof
 from gradproof.verifier.setting import Setting, setting_of
+from gradproof.verifier.sides import Opaque
 
 TIES = Hypothesis("the point is not at a tie of the formula", "KINK is proved, which covers the ties")
 
@@ -56,7 +59,19 @@ def prove_jvp(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
         return _with_ties(op, rules, timeout, Proof(True, "normal form"))
     moved = frozenset(p.name for p in op.differentiable)
     away = _at_entries(op, body, _calculus(op, op.differentiable), timeout, moved)
-    return _with_ties(op, rules, timeout, away)
+    return _by_cells(op, timeout) if away.reason == COLLAPSE else _with_ties(op, rules, timeout, away)
+
+
+@lru_cache(maxsize=1024)
+def _by_cells(op: OpDef, timeout: float) -> Proof:
+    """JVP where a comparison may tie on a region, as min(r * a, clip(r) * a): KINK covers each point where one does."""
+    cells = Cells(op, rules_of(op), timeout)
+    try:
+        if any(kink.least or kink.jump for kink in op.kinks) or not cells.prove().proved or not cells.smooth():
+            return Proof(False, "", (), COLLAPSE)
+    except (Unsettled, Opaque, TooLarge) as error:
+        return Proof(False, "", (), f"{COLLAPSE}; {error}")
+    return Proof(True, "z3", (TIES,))
 
 
 @lru_cache(maxsize=4096)
@@ -89,6 +104,8 @@ def prove_vjp(op: OpDef, rules: RuleSet, param: Param, timeout: float) -> Proof:
     else:
         moved = frozenset(p.name for p in op.differentiable)
         found = _with_ties(op, rules, timeout, close(op, left, right, timeout, generic=moved))
+        if found.reason == COLLAPSE:  # then by the jvp, which is that derivative, and the transpose that follows
+            found = _by_cells(op, timeout)
     if not found.proved or (exact.proved and op.jvp is None and not op.vjps):
         return found
     others = {TANGENT + p.name for p in op.differentiable if p.name != param.name}

@@ -30,6 +30,7 @@ class NotGeneric(ArithmeticError):
     """Points away from ties were asked for, and there may be none."""
 
 
+COLLAPSE = "a comparison of entries that may be one and the same"  # a reason of NotGeneric
 LIMIT = 6000  # monomials in one normal form
 
 

@@ -58,9 +58,7 @@ def _settle(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Opt
         if search and found is None and (claim.code == "DOM" or (claim.code == "VJP" and not outcome.proved)):
             found = _steep(op, rules, claim, position, options)
         if search and found is None and claim.code == "KINK" and not outcome.proved:
-            from gradproof.verifier.nonlinear import not_additive  # with NumPy, which a proof does not need
-
-            found = not_additive(op, options.search)
+            found = _no_subgradient(op, rules, options)
     except RecursionError:
         outcome, found = Proof(False, "", (), "the formula is nested too deeply"), None
     seconds = perf_counter() - started
@@ -89,6 +87,15 @@ def _steep(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Opti
 
     search = Search(op, rules, options.search, options.seed)
     return without_a_value(search) if claim.code == "DOM" else wrong_value(search, _input_of(op, position))
+
+
+def _no_subgradient(op: OpDef, rules: RuleSet, options: Options) -> Counterexample | None:
+    """A counterexample to KINK for which the sides of each tie by itself are not enough."""
+    from gradproof.verifier.nonlinear import not_additive
+    from gradproof.verifier.refute import Search
+    from gradproof.verifier.steep import outside_slopes
+
+    return not_additive(op, options.search) or outside_slopes(Search(op, rules, options.search, options.seed))
 
 
 def _input_of(op: OpDef, position: int) -> Param:

@@ -28,7 +28,7 @@ from gradproof.compiler.ops import COTANGENT, OUTPUT, TANGENT, Formula, OpDef, P
 from gradproof.compiler.rewriting import free_symbols, walk
 from gradproof.compiler.rules import meaning_of, unfolded
 from gradproof.compiler.terms import Call
-from gradproof.verifier.certain import beyond, differs, hull, shown, told
+from gradproof.verifier.certain import beyond, differs, hull, shown, shown_jvp, told
 from gradproof.verifier.germs import Germ, Germs
 from gradproof.verifier.replay import Replay
 from gradproof.verifier.witness import Point, extent_of, flat, in_domain, points_of, sizes_of
@@ -60,6 +60,33 @@ def wrong_value(search: Replay, param: Param) -> Counterexample | None:
 
     tried = (told(partial(_beyond, search, point, param)) for point in filter(alone, _points(search)))
     return next(filter(None, tried), None)
+
+
+def outside_slopes(search: Replay) -> Counterexample | None:
+    """A tie of one number at which the jvp lies outside of the slopes of both sides.
+
+    ties.py takes every tie by itself, so that it allows sides that no point has: clip(r) > r and r > 1 - e, say.
+    """
+    if search.op.lawful or search.rules.jvp is None:
+        return None
+    for point in search.points(ties=True):
+        moving = [(p.name, index) for p in search.op.differentiable for index in point.tensors[p.name]]
+        found = told(partial(_off, search, point, *moving[0])) if len(moving) == 1 else None
+        if found is not None:
+            return found
+    return None
+
+
+def _off(search: Replay, point: Point, name: str, index: tuple[int, ...], kind: str) -> Counterexample | None:
+    slopes = _slopes(search, point, kind, name, index)
+    if slopes is None or len(slopes) != 2:
+        return None
+    tangents = search.along(point, search.op.param(name), index)
+    for entry, got in search.run(point, "jvp", "", kind, tangents).items():
+        along = [side[entry] for side in slopes]
+        if beyond(got, along):
+            return search.report(point, (), shown_jvp(entry, tangents), hull(along), got)
+    return None
 
 
 def _beyond(search: Replay, point: Point, param: Param, kind: str) -> Counterexample | None:
