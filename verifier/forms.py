@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import count
 from typing import Any, TypeAlias
+from zlib import crc32
 
 from gradproof.compiler.dims import Poly, Sym
 from gradproof.compiler.functions import FUNCTIONS
@@ -42,18 +43,20 @@ class Atom:
     "fold" kind, extent, frozen body, frozen guard (max, min or prod over the index that is named by the height).
     """
 
-    __slots__ = ("height", "id", "kind", "parts", "quotients", "symbols")
+    __slots__ = ("height", "id", "kind", "outline", "parts", "quotients", "symbols")
     kind: str
     parts: tuple[Any, ...]
     id: int
     symbols: frozenset[str]
     height: int
+    outline: int  # of what it is made, whatever its indices are called and whichever atoms were met first
     quotients: frozenset[Any] | None  # the `//`, `%`, min and max inside, once quotients.py has looked
 
     def __init__(self, kind: str, parts: tuple[Any, ...], id_: int) -> None:
         self.quotients = None
         self.kind, self.parts, self.id = kind, parts, id_
         self.height, self.symbols = _describe(kind, parts)
+        self.outline = crc32(repr((kind, _outline(parts))).encode())
 
     def __repr__(self) -> str:
         return f"{self.kind}{self.parts}"
@@ -189,13 +192,31 @@ def _order(item: tuple[Monomial, Number]) -> Any:
 
 
 def leading_coefficient(form: Frozen) -> Number:
-    """What makes a form monic; which term leads hangs on no index's name and not on which atom was met first."""
-    return min(form, key=lambda item: _outline(item[0]))[1] if form else 1
+    """What makes a form monic; which term leads hangs on no index's name and not on which atom was met first.
+
+    Where it does after all (x[i] - x[j]), two forms that are equal may look different, and nothing is proved of them.
+    """
+    leading: tuple[Monomial, Number] | None = min(form, key=_lead, default=None)
+    return 1 if leading is None else leading[1]
 
 
-def _outline(monomial: Monomial) -> tuple[Any, ...]:
-    factors = sorted((a.kind, a.parts[0] if isinstance(a.parts[0], str) else "", str(e)) for a, e in monomial.factors)
-    return len(factors), factors, len(monomial.binders), len(monomial.guards)
+def _lead(item: tuple[Monomial, Number]) -> Any:
+    return _outline(item[0]), -abs(Fraction(item[1]))
+
+
+def _outline(part: Any) -> Any:
+    match part:
+        case Atom():
+            return part.outline
+        case Monomial():
+            factors = sorted((one.outline, str(e)) for one, e in part.factors)
+            return len(factors), factors, len(part.binders), len(part.guards)
+        case tuple():
+            return sorted(repr(_outline(inner)) for inner in part)
+        case str() | int() | Fraction():
+            return str(part)
+        case _:
+            return ""  # an index
 
 
 def rough(form: Form) -> tuple[int, list[str], list[tuple[int, int, Number]]]:
