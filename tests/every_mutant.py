@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from hashlib import sha256
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 
@@ -92,7 +93,7 @@ def run(
     shares = [share for share in shares if share[1]]
     total, last, begun = sum(len(keys) for _, keys in shares), perf_counter(), perf_counter()
     done = 0
-    with ProcessPoolExecutor(args.jobs) as pool, args.log.open("a", encoding="utf-8") as log:
+    with _workers(args.jobs) as pool, args.log.open("a", encoding="utf-8") as log:
         for task in as_completed([pool.submit(judged, name, keys, search, args.tempt) for name, keys in shares]):
             for row in task.result():
                 found[row[0]] = row[1]
@@ -104,6 +105,11 @@ def run(
             if perf_counter() - last > EVERY:
                 last = perf_counter()
                 print(f"{done:,} of {total:,}, {last - begun:,.0f} s: {_told(found.values())}", flush=True)
+
+
+def _workers(jobs: int) -> ProcessPoolExecutor:
+    """Processes that end after some shares: terms are interned for as long as one lives."""
+    return ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=8)
 
 
 def _told(outcomes: Iterable[str]) -> str:
