@@ -10,10 +10,12 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 from gradproof.compiler.denote import Env, Irrational, Surds, Undecided, Undefined, evaluate
 from gradproof.compiler.dims import Poly
+from gradproof.compiler.functions import FUNCTIONS
 from gradproof.compiler.ops import OpDef
 from gradproof.compiler.rewriting import children
 from gradproof.compiler.rules import unfolded
@@ -23,7 +25,6 @@ from gradproof.verifier.witness import Point, in_domain
 SITES = 24  # comparisons of one operator, at most
 TRIES = 4  # for one point
 SHARE = 0.5  # of attributes among what is moved: a margin or a bound is mostly linear
-KINKED = ("abs", "sign")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,15 @@ def sites_of(op: OpDef) -> tuple[Site, ...]:
 
 def _sites(node: Term | Cond, indices: tuple[tuple[str, Poly], ...]) -> Iterator[Site]:
     match node:
-        case RealCmp(_, a, b) | Call("max" | "min", (a, b)):
+        case RealCmp(_, a, b):
             yield Site(sub(a, b), indices)
-        case Call(fn, (a,)) if fn in KINKED:
-            yield Site(a, indices)
+        case Call(fn, args):
+            # A maximum of smooth pieces ties where two of them are equal, a jump is where its condition says.
+            pieces = [piece(*args) for piece in FUNCTIONS[fn].pieces]
+            yield from (Site(sub(a, b), indices) for a, b in combinations(pieces, 2))
+            jump = FUNCTIONS[fn].jump
+            if isinstance(where := jump(*args) if jump else None, RealCmp):
+                yield Site(sub(where.a, where.b), indices)
         case Reduce():
             indices = (*indices, (node.var, node.extent))
     for child in children(node):
@@ -108,5 +114,4 @@ def _difference(point: Point, site: Site, here: dict[str, int], read: dict[Any, 
 
 
 def _with(point: Point, name: str, index: tuple[int, ...], value: Any) -> Point:
-    tensors = {**point.tensors, name: {**point.tensors[name], index: value}}
-    return Point(point.op, point.sizes, tensors, point.shapes, point.kinds)
+    return point.put(name, {**point.tensors[name], index: value})

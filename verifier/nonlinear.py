@@ -50,7 +50,7 @@ def nonlinear(op: OpDef, seconds: float) -> Counterexample | None:
 
 
 def not_additive(op: OpDef, seconds: float) -> Counterexample | None:
-    """A point where a jvp that branches on its tangent, is no linear map; None for others."""
+    """A point where a jvp that branches on its tangent is no linear map; None of other jvps."""
     if op.lawful or op.jvp is None:
         return None
     moving = {TANGENT + p.name for p in op.differentiable}
@@ -146,7 +146,7 @@ def _written(op: OpDef, search: Search, point: Point, kind: str) -> Counterexamp
                 if entry in told:
                     values = [told[entry] * field.num(sum(table[entry] for table in tangents.values()))]
                 elif len(values) > 1:
-                    values = search.outcome(point, derived_jvp(op), entry, kind, tangents) or values
+                    values = search.held_outcome(point, derived_jvp(op), entry, kind, tangents) or values
             except Undefined:
                 continue  # along this direction
             if beyond(got, values):
@@ -171,7 +171,7 @@ def _not_additive(op: OpDef, search: Search, point: Point, kind: str) -> Counter
     for rule in op.vjps:
         parts = [weights, {k: v + 1 for k, v in weights.items()}, {k: 2 * v + 1 for k, v in weights.items()}]
         for index in point.tensors[rule.target]:
-            given = [replace(point, tensors={**point.tensors, COTANGENT: part}) for part in parts]
+            given = [point.put(COTANGENT, part) for part in parts]
             envs = [one.env(Intervals().num if kind == "interval" else None) for one in given]
             first, second, both = (value(rule.body, env, rule.indices, index) for env in envs)
             if differs(both, first + second):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -240,7 +240,4 @@ class Search(Replay):
 
 def _lonely(point: Point, entry: tuple[int, ...]) -> Point:
     """The point with a cotangent at one output entry alone."""
-    given = point.tensors[COTANGENT]
-    return replace(
-        point, tensors={**point.tensors, COTANGENT: {k: v if k == entry else Fraction(0) for k, v in given.items()}}
-    )
+    return point.put(COTANGENT, {k: v if k == entry else Fraction(0) for k, v in point.tensors[COTANGENT].items()})

@@ -164,7 +164,9 @@ class Replay:
         env = self.env(point, kind, entry, tangents)
         return list(sides(lambda value: value(term, env), kind, self._varying))
 
-    def outcome(self, point: Point, term: Term, entry: tuple[int, ...], kind: str, tangents: Tangents) -> list[Any]:
+    def held_outcome(
+        self, point: Point, term: Term, entry: tuple[int, ...], kind: str, tangents: Tangents
+    ) -> list[Any]:
         """`outcomes` with what does not move held: one value, or none that is known."""
         if any(kink.value is not None for kink in self.op.kinks):
             return []

@@ -34,7 +34,7 @@ def shrunk(op: OpDef, found: Counterexample, point: Point, attempt: Attempt, sec
     for name in [p.name for p in op.params if len(point.tensors[p.name]) > MANY]:
         for value in (Fraction(0), Fraction(1)) if op.param(name).kind == "real" else (0,):
             # A large tensor is made simple as a whole; its entries would be too many to try.
-            candidate = _moved(point, name, dict.fromkeys(point.tensors[name], value))
+            candidate = point.put(name, dict.fromkeys(point.tensors[name], value))
             again = attempt(candidate) if in_domain(candidate) and perf_counter() <= end else None
             if again is not None:
                 found, point = again, candidate
@@ -47,7 +47,7 @@ def shrunk(op: OpDef, found: Counterexample, point: Point, attempt: Attempt, sec
             for value in simpler(point.tensors[name][index]):
                 if perf_counter() > end:
                     return found
-                candidate = _moved(point, name, {**point.tensors[name], index: value})
+                candidate = point.put(name, {**point.tensors[name], index: value})
                 if not any(candidate.tensors[COTANGENT].values()):
                     continue  # any rule is 0 for the cotangent 0
                 again = attempt(candidate) if in_domain(candidate) else None
@@ -55,11 +55,6 @@ def shrunk(op: OpDef, found: Counterexample, point: Point, attempt: Attempt, sec
                     found, point, changed = again, candidate, True
                     break
     return found
-
-
-def _moved(point: Point, name: str, entries: Entries) -> Point:
-    """The point with another tensor of this name."""
-    return Point(point.op, point.sizes, {**point.tensors, name: entries}, point.shapes, point.kinds)
 
 
 def simpler(value: Any) -> Iterator[Any]:

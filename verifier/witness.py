@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import prod
 from typing import Any, TypeAlias
@@ -60,6 +60,10 @@ class Point:
     tensors: dict[str, Entries]
     shapes: dict[str, tuple[int, ...]]
     kinds: dict[str, str] = field(default_factory=dict)
+
+    def put(self, name: str, entries: Entries) -> Point:
+        """The point with other entries of one tensor."""
+        return replace(self, tensors={**self.tensors, name: entries})
 
     def env(self, convert: Any = None) -> Env:
         """The point as an environment; `convert` maps rationals to the scalars that are wanted."""
