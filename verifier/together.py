@@ -29,10 +29,15 @@ def producer(graph: Graph, name: str) -> Node | None:
 def entry_of(graph: Graph, node: Node, index: tuple[Poly, ...]) -> Term | None:
     """One entry of a real node's value as a term over its arguments."""
     op = graph.ops[node.op]
-    names = _positions(graph, node, index)
-    if names is None or isinstance(op.forward.body, Cond) or op.externs:
+    if isinstance(op.forward.body, Cond) or op.externs:
         return None  # what an extern computes stays a value of its own
-    return substitute(Instance.of(graph, node).term(meaning_of(op)), names)
+    return at_entry(graph, node, Instance.of(graph, node).term(meaning_of(op)), index)
+
+
+def at_entry(graph: Graph, node: Node, term: Term, index: tuple[Poly, ...]) -> Term | None:
+    """A term over the indices of the node's formula at one entry of the value."""
+    names = _positions(graph, node, index)
+    return None if names is None else substitute(term, names)
 
 
 def _positions(graph: Graph, node: Node, index: tuple[Poly, ...]) -> dict[str, Poly] | None:
@@ -50,19 +55,27 @@ def deeper(graph: Graph, term: Term, constants: bool = True) -> Term:
 
     With `constants` false, nodes that cut the derivative (`const` inputs) stay as they are.
     """
-    return conditions(graph, replace_reads(term, lambda read: _formula(graph, read, constants)))
+    return conditions(graph, replace_reads(term, lambda read: formula_of(graph, read, constants)))
 
 
 def deeper_cond(graph: Graph, cond: Cond) -> Cond:
     """`deeper`, for conditions."""
-    return conditions_of(graph, replace_reads_cond(cond, lambda read: _formula(graph, read, True)))
+    return conditions_of(graph, replace_reads_cond(cond, lambda read: formula_of(graph, read, True)))
 
 
-def _formula(graph: Graph, read: Read, constants: bool) -> Term:
+def formula_of(graph: Graph, read: Read, constants: bool) -> Term:
+    """What an entry is made of; the read itself where that is not put in. `constants` as in `deeper`."""
     node = producer(graph, read.tensor)
-    if node is None or not (constants or all(not p.const for p in graph.ops[node.op].params)):
+    if node is None or not (constants or whole(graph, read)):
         return read
     return entry_of(graph, node, read.index) or read
+
+
+def whole(graph: Graph, read: Read) -> Node | None:
+    """The node whose formula `deeper` puts in for a read, where it cuts no derivative."""
+    node = producer(graph, read.tensor)
+    cuts = node is None or graph.ops[node.op].externs or any(p.const for p in graph.ops[node.op].params)
+    return None if cuts else node
 
 
 def conditions(graph: Graph, term: Term) -> Term:
