@@ -55,15 +55,15 @@ def deeper(graph: Graph, term: Term, constants: bool = True) -> Term:
 
     With `constants` false, nodes that cut the derivative (`const` inputs) stay as they are.
     """
-    return conditions(graph, replace_reads(term, lambda read: formula_of(graph, read, constants)))
+    return conditions(graph, replace_reads(term, lambda read: _formula(graph, read, constants)))
 
 
 def deeper_cond(graph: Graph, cond: Cond) -> Cond:
     """`deeper`, for conditions."""
-    return conditions_of(graph, replace_reads_cond(cond, lambda read: formula_of(graph, read, True)))
+    return conditions_of(graph, replace_reads_cond(cond, lambda read: _formula(graph, read, True)))
 
 
-def formula_of(graph: Graph, read: Read, constants: bool) -> Term:
+def _formula(graph: Graph, read: Read, constants: bool) -> Term:
     """What an entry is made of; the read itself where that is not put in. `constants` as in `deeper`."""
     node = producer(graph, read.tensor)
     if node is None or not (constants or whole(graph, read)):
