@@ -69,7 +69,7 @@ def check_boundaries(graph: Graph, nodes: tuple[int, ...], ranges: Ranges, optio
             failures.append(Boundary(graph.nodes[id_], reason, None))
             continue
         found = _attempt(graph, graph.nodes[id_], ranges, options)
-        if not found.proof.proved and not _settled_later(graph, id_, consumers, ranges, options, LATER):
+        if not found.proof.proved and not _settled_later(graph, (id_,), consumers, ranges, options):
             point = _hunt(found, options) if id_ in graph.outputs else None
             jump = "" if point else _jump(found, options)
             reason = "; ".join(filter(None, (found.proof.reason, jump)))
@@ -78,9 +78,14 @@ def check_boundaries(graph: Graph, nodes: tuple[int, ...], ranges: Ranges, optio
 
 
 def _settled_later(
-    graph: Graph, id_: int, consumers: dict[int, list[int]], ranges: Ranges, options: Options, steps: int
+    graph: Graph, path: tuple[int, ...], consumers: dict[int, list[int]], ranges: Ranges, options: Options
 ) -> bool:
-    if steps == 0 or id_ in graph.outputs:
+    """Whether every use of the last node of a path that begins with the branching one is settled, or its uses are.
+
+    All of the path must have been put in: as a value of its own the branching node would be free to move smoothly.
+    """
+    id_ = path[-1]
+    if len(path) > LATER or id_ in graph.outputs:
         return False
     for user in consumers.get(id_, []):
         node = graph.nodes[user]
@@ -88,23 +93,24 @@ def _settled_later(
             continue  # a condition on the branch: what it chooses is a branching node of its own
         if node.op in graph.loops:
             return False
-        if not _attempt(graph, node, ranges, options, through=id_).proof.proved and not _settled_later(
-            graph, user, consumers, ranges, options, steps - 1
+        if not _attempt(graph, node, ranges, options, path).proof.proved and not _settled_later(
+            graph, (*path, user), consumers, ranges, options
         ):
             return False
     return True
 
 
-def _attempt(graph: Graph, node: Node, ranges: Ranges, options: Options, through: int | None = None) -> Attempt:
-    """KINK of the node's formula, put together deeper and deeper; `through` must have been put in."""
+def _attempt(graph: Graph, node: Node, ranges: Ranges, options: Options, through: tuple[int, ...] = ()) -> Attempt:
+    """KINK of the node's formula, put together deeper and deeper; the nodes `through` must have been put in."""
     found = _tried(Composed(graph, node, options.timeout), ranges, options, through)
     if found.proof.reason.endswith(UNSEEN):
         return _tried(AxisByAxis(graph, node, options.timeout), ranges, options, through)
     return found
 
 
-def _tried(composed: Composed, ranges: Ranges, options: Options, through: int | None) -> Attempt:
+def _tried(composed: Composed, ranges: Ranges, options: Options, through: tuple[int, ...]) -> Attempt:
     composed.start()
+    open_ = set(map(value_name, through))
     for _ in range(DEPTH):
         op = _operator(composed, ranges)
         rules = _rules(op, composed)
@@ -112,7 +118,7 @@ def _tried(composed: Composed, ranges: Ranges, options: Options, through: int | 
         if hidden:
             return Attempt(composed, op, rules, Proof(False, "", (), hidden))
         proof = prove_kinks(op, rules, options.timeout)
-        if proof.proved and (through is None or value_name(through) not in map(ungrouped, tensors(composed.body))):
+        if proof.proved and open_.isdisjoint(map(ungrouped, tensors(composed.body))):
             break
         proof = replace(proof, proved=False)
         if not composed.deepen() or any(sum(1 for _ in walk(t)) > SIZE for t in (composed.body, composed.slope)):
