@@ -1,6 +1,6 @@
 """Wrong gradients that projects shipped, each beside its correction: one file a bug, with the verdicts it must get.
 
-A comment `# expect: wrong VJP refuted` says that some VJP of the operators called `..._wrong` is refuted by a replayed
+A comment `# expect: wrong VJP refuted` says that some VJP of what is called `..._wrong` is refuted by a replayed
 counterexample; `# expect: right proved` that everything about `..._right` is proved; `# expect: right KINK unknown:
 reason` that KINK is open and nothing is refuted. `# expect: refused` is a text that is no program.
 """
@@ -14,12 +14,17 @@ import bugs_page
 import pytest
 from gradproof.compiler.claims import Verdict
 from gradproof.compiler.elaborate import load_path
+from gradproof.compiler.graph import Graph
+from gradproof.compiler.ops import OpDef
 from gradproof.grammar.source import Diagnostic
+from gradproof.verifier.graphs import verdicts_of_graph
 from gradproof.verifier.operators import verdicts_of_op
 from gradproof.verifier.options import Options
 
 CASES = sorted(
-    p for folder in ("bugs", "bugs2", "bugs3") for p in (Path(__file__).parent / "cases" / folder).glob("*.gproof")
+    path
+    for folder in ("bugs", "bugs2", "bugs3", "bugs4")
+    for path in (Path(__file__).parent / "cases" / folder).glob("*.gproof")
 )
 EXPECT = re.compile(r"^# expect: (.*)$", re.MULTILINE)
 HARD = Options(timeout=10.0, search=2.0)
@@ -37,15 +42,17 @@ def said(verdicts: list[Verdict]) -> str:
 
 @pytest.mark.parametrize("path", [p for p in CASES if expectations(p) != ["refused"]], ids=lambda p: p.stem)
 def test_a_bug_and_its_correction(path: Path) -> None:
-    ops = load_path(path).ops
+    module = load_path(path)
+    subjects: dict[str, OpDef | Graph] = {**module.ops, **module.graphs}
     expected: dict[str, list[str]] = {}
     for line in expectations(path):
         which, _, verdict = line.partition(" ")
         expected.setdefault(which, []).append(verdict)
-    assert set(expected) == {name.rpartition("_")[2] for name in ops}
-    for name, op in ops.items():
+    assert set(expected) == {name.rpartition("_")[2] for name in subjects}
+    for name, subject in subjects.items():
         wanted = expected[name.rpartition("_")[2]]
-        check(verdicts_of_op(op, HARD), wanted)
+        found = verdicts_of_op(subject, HARD) if isinstance(subject, OpDef) else verdicts_of_graph(subject, HARD)
+        check(found, wanted)
 
 
 def check(verdicts: list[Verdict], wanted: list[str]) -> None:

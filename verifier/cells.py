@@ -30,7 +30,7 @@ from gradproof.compiler.claims import Hypothesis
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import TANGENT, OpDef
 from gradproof.compiler.rewriting import map_children, map_cond, substitute, tensors, walk
-from gradproof.compiler.rules import RuleSet, derived_jvp, meaning_of, unfolded
+from gradproof.compiler.rules import Computation, RuleSet, derived_jvp, meaning_of, unfolded
 from gradproof.compiler.terms import (
     FALSE,
     ONE,
@@ -136,6 +136,7 @@ class Cells:
     facts: tuple[Cond, ...] = ()
     names: tuple[str, ...] = ()
     apart: Cond = TRUE  # what sets removable ties apart, which are settled by themselves
+    most: int = MOST  # entries that vary, at most
     away: bool = False  # whether the rule is known to be the derivative away from ties
     _entries: _Entries = field(init=False)
     _found: Sites = field(init=False)
@@ -145,6 +146,7 @@ class Cells:
         """KINK of the operator."""
         try:
             self.read()
+            self.away = self._away()
             try:
                 self._sides()
             except Unsettled:
@@ -226,9 +228,7 @@ class Cells:
             raise Unsettled("nothing varies")
         moving = frozenset(p.name for p in op.differentiable)
         self._entries = entries = _Entries(moving)
-        names = dict(zip(jvp.result.indices, map(Poly.sym, op.forward.indices), strict=True))
-        own = substitute(unfolded(op, jvp.result.body), names)  # type: ignore[arg-type]
-        self.value, self.rule = plain(entries.term(meaning_of(op))), plain(entries.term(own))
+        self.value, self.rule = plain(entries.term(meaning_of(op))), plain(entries.term(_own(op, jvp)))
         conds = [k for k in op.kinks if k.jump]
         self.jump = either(*(plain_cond(entries.cond(_closed(k.cond, moving))) for k in conds))
         kinks = [plain_cond(entries.cond(_closed(k.cond, moving))) for k in op.kinks]
@@ -237,7 +237,7 @@ class Cells:
         self.facts = tuple(plain_cond(entries.cond(fact)) for fact in setting.facts_at(ranges))
         entries.check_apart()
         self.names = tuple(sorted(entries.entries))
-        if not 0 < len(self.names) <= MOST:
+        if not 0 < len(self.names) <= self.most:
             raise Elsewhere(f"{len(self.names)} entries vary")
         vary = frozenset(self.names)
         tangents = {n: f"{n}.u" for n in self.names}
@@ -254,10 +254,15 @@ class Cells:
             raise Unsettled("the rule is not linear in its tangents")
         context = setting.context.with_ranges(ranges)
         self.facts += tuple(context.known(*self.facts, RealCmp("==", self.value, self.rule)))
-        # The rule on a side is the derivative there if it is the derivative wherever nothing ties.
-        self.away = equal(
-            own, derived_jvp(_undeclared(op)), context, setting.facts_at(ranges), self.timeout, moving
-        ).proved
+
+    def _away(self) -> bool:
+        """Whether the rule is the derivative wherever nothing ties: then it is so on each side of a tie."""
+        op, jvp = self.op, self.rules.jvp
+        assert jvp is not None
+        ranges = dict(zip(op.forward.indices, op.forward.extents, strict=True))
+        setting, moving = setting_of(op), frozenset(p.name for p in op.differentiable)
+        context, facts = setting.context.with_ranges(ranges), setting.facts_at(ranges)
+        return equal(_own(op, jvp), derived_jvp(_undeclared(op)), context, facts, self.timeout, moving).proved
 
     def _side(self, direction: tuple[int, ...] | None) -> Side:
         along: dict[str, Term] = {
@@ -362,6 +367,12 @@ class Cells:
 
 def _place(op: OpDef) -> tuple[Poly, ...]:
     return tuple(Poly.sym(name) for name in op.forward.indices)
+
+
+def _own(op: OpDef, jvp: Computation) -> Term:
+    """The jvp that runs, at the result's indices."""
+    names = dict(zip(jvp.result.indices, map(Poly.sym, op.forward.indices), strict=True))
+    return substitute(unfolded(op, jvp.result.body), names)  # type: ignore[arg-type]
 
 
 def _undeclared(op: OpDef) -> OpDef:

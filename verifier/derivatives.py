@@ -17,14 +17,17 @@ from gradproof.compiler.ops import COTANGENT, TANGENT, OpDef, Param
 from gradproof.compiler.rewriting import substitute
 from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of, rules_of, tied, unfolded, without
 from gradproof.compiler.terms import Read, Term, mul, total
+from gradproof.compiler.transpose import NotLinear, contributions
 from gradproof.verifier import laws
 from gradproof.verifier.asked import tell_identity
 from gradproof.verifier.cells import Cells, Unsettled
+from gradproof.verifier.compound import prove_compound
 from gradproof.verifier.equality import Equal, equal
 from gradproof.verifier.forms import COLLAPSE, TooLarge
 from gradproof.verifier.hypotheses import explain
 from gradproof.verifier.kinks import prove_kinks
 from gradproof.verifier.optima import picked
+from gradproof.verifier.patterns import prove_patterns
 from gradproof.verifier.proofs import Proof
 from gradproof.verifier.setting import Setting, setting_of
 from gradproof.verifier.sides import Opaque
@@ -51,6 +54,8 @@ def prove_jvp(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
         return Proof(True, "structure")
     if op.lawful:
         return _tested(op) or laws.prove_jvp(op, rules, timeout)
+    if tied(op) and ((known := prove_patterns(op, timeout)).proof.proved or known.decisive):
+        return known.proof
     body = _at_output(op, rules.jvp.result.indices, unfolded(op, rules.jvp.result.body))  # type: ignore[arg-type]
     exact = _at_entries(op, body, _calculus(op, op.differentiable), timeout)
     if exact.proved or not tied(op):
@@ -59,12 +64,29 @@ def prove_jvp(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
         return _with_ties(op, rules, timeout, Proof(True, "normal form"))
     moved = frozenset(p.name for p in op.differentiable)
     away = _at_entries(op, body, _calculus(op, op.differentiable), timeout, moved)
-    return _by_cells(op, timeout) if away.reason == COLLAPSE else _with_ties(op, rules, timeout, away)
+    return _at_all_ties(op, timeout) if away.reason == COLLAPSE else _with_ties(op, rules, timeout, away)
 
 
 @lru_cache(maxsize=1024)
+def _at_all_ties(op: OpDef, timeout: float) -> Proof:
+    """JVP where a comparison may tie on a region: KINK covers each point where one does.
+
+    min(r * a, clip(r) * a) ties for every r where a is 0, and max(0, sum w x) for every w where x is 0. What
+    compound.py proves holds at every point: the rule is the derivative of a smooth formula around maxima, with a
+    weight where they tie. Where the whole is differentiable the sides of each maximum that matters agree, and any
+    weight is right.
+    """
+    found = _by_cells(op, timeout)
+    if found.proved:
+        return found
+    try:
+        whole = prove_compound(op, rules_of(op), timeout)
+    except (Unsettled, TooLarge):
+        return found
+    return replace(whole, hypotheses=(*whole.hypotheses, TIES))
+
+
 def _by_cells(op: OpDef, timeout: float) -> Proof:
-    """JVP where a comparison may tie on a region, as min(r * a, clip(r) * a): KINK covers each point where one does."""
     cells = Cells(op, rules_of(op), timeout)
     try:
         if any(kink.least or kink.jump for kink in op.kinks) or not cells.prove().proved or not cells.smooth():
@@ -91,6 +113,10 @@ def prove_vjp(op: OpDef, rules: RuleSet, param: Param, timeout: float) -> Proof:
         return _tested(op) or laws.prove_vjp(op, rules, param, timeout)
     rule = dict(rules.vjps)[param.name].result
     vjp = unfolded(op, rule.body)  # type: ignore[arg-type]
+    if rules.jvp is not None and tied(op):
+        known = prove_patterns(op, timeout)
+        if known.decisive or (known.proof.proved and _transposed(op, rules, param, vjp, rule.indices)):
+            return known.proof
     right = paired(vjp, TANGENT + param.name, rule.indices, extents(param))
     left = paired(_calculus(op, (param,)), COTANGENT, op.forward.indices, op.forward.extents)
     exact = close(op, left, right, timeout)
@@ -105,13 +131,35 @@ def prove_vjp(op: OpDef, rules: RuleSet, param: Param, timeout: float) -> Proof:
         moved = frozenset(p.name for p in op.differentiable)
         found = _with_ties(op, rules, timeout, close(op, left, right, timeout, generic=moved))
         if found.reason == COLLAPSE:  # then by the jvp, which is that derivative, and the transpose that follows
-            found = _by_cells(op, timeout)
+            found = _at_all_ties(op, timeout)
     if not found.proved or (exact.proved and op.jvp is None and not op.vjps):
         return found
     others = {TANGENT + p.name for p in op.differentiable if p.name != param.name}
     own = without(unfolded(op, rules.jvp.result.body), others)  # type: ignore[arg-type]
     both = close(op, paired(own, COTANGENT, rules.jvp.result.indices, op.forward.extents), right, timeout)
     return found if both.proved else Proof(False, "", (), "the jvp and the vjp that run disagree at a tie")
+
+
+def _transposed(op: OpDef, rules: RuleSet, param: Param, vjp: Term, indices: tuple[str, ...]) -> bool:
+    """Whether jvp and vjp of an input that is read where the result is have the same coefficient, as it is written."""
+    assert rules.jvp is not None
+    places = op.forward.indices
+    if tuple(a.extent for a in param.axes) != op.forward.extents or len(indices) != len(places):
+        return False
+    others = {TANGENT + p.name for p in op.differentiable if p.name != param.name}
+    own = without(unfolded(op, rules.jvp.result.body), others)  # type: ignore[arg-type]
+    sides = []
+    for term, tensor, names in ((own, TANGENT + param.name, rules.jvp.result.indices), (vjp, COTANGENT, indices)):
+        here = substitute(term, dict(zip(names, map(Poly.sym, places), strict=True)))
+        try:
+            parts = contributions(here, tensor)
+        except NotLinear:
+            return False
+        at = tuple(map(Poly.sym, places))
+        if any(part.binders or part.index != at for part in parts):
+            return False
+        sides.append([(part.coefficient, part.conds) for part in parts])
+    return sides[0] == sides[1]
 
 
 def _tested(op: OpDef) -> Proof | None:

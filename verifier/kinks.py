@@ -1,12 +1,13 @@
 """KINK: where an operator is not smooth, the derivative that it uses is a Clarke subgradient, and the declared one.
 
-Three shapes of non-smoothness are proved, and everything else is unknown:
+These shapes of non-smoothness are proved, and everything else is unknown:
 
 - optima (max or min over an index) of smooth entries inside a smooth formula: see optima.py;
 - conditions `p < 0`, `p = 0` on entries, where each p has an input entry of its own in which it is linear: see
   surfaces.py;
 - a declared least value (`least at y = 0`): see minima.py;
-- conditions on a fixed number of entries, all their ties at once, and jumps: see cells.py.
+- conditions on a fixed number of entries, all their ties at once, and jumps: see cells.py;
+- several max, min and abs of a fixed number of entries, nested in each other too: see patterns.py.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from gradproof.verifier.forms import TooLarge
 from gradproof.verifier.minima import at_least
 from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.optima import optima, prove_optima
+from gradproof.verifier.patterns import prove_patterns
 from gradproof.verifier.proofs import Proof
 from gradproof.verifier.setting import setting_of
 from gradproof.verifier.surfaces import Surfaces
@@ -38,6 +40,8 @@ def prove_kinks(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
         op = replace(op, kinks=tuple(kink for kink in op.kinks if not kink.least))
         if reason or not tied(op):
             return Proof(not reason, "interval + normal form", (), reason)
+    if not least and ((known := prove_patterns(op, timeout)).proof.proved or known.decisive):
+        return known.proof
     jumps = any(kink.jump for kink in op.kinks)
     first = Proof(False, "") if jumps else _by_surfaces(op, rules, timeout)
     if first.proved:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
+from itertools import islice
 from time import perf_counter
 
 from gradproof.compiler.claims import Claim, Counterexample, Verdict
 from gradproof.compiler.laws import trusts
 from gradproof.compiler.obligations import claims_of_op
 from gradproof.compiler.ops import OpDef, Param
+from gradproof.compiler.rewriting import walk
 from gradproof.compiler.rules import RuleSet, as_written, rules_of
 from gradproof.compiler.transpose import NotLinear
 from gradproof.verifier import derivatives, domains, shapes
@@ -21,6 +23,9 @@ from gradproof.verifier.options import Options
 from gradproof.verifier.progress import attempt
 from gradproof.verifier.promised import prove_promise
 from gradproof.verifier.proofs import ALL_SIZES, Proof
+
+GLANCE = 0.5  # seconds for a look at points before a proof is tried
+LONG = 150  # the length of a rule, intermediates written out, from which on that is worth while
 
 
 def verdicts_of_op(op: OpDef, options: Options, known: Mapping[str, Verdict] | None = None) -> list[Verdict]:
@@ -53,8 +58,11 @@ def _settle(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Opt
     started = perf_counter()
     try:
         proof, hunt = _plan(op, rules, claim, position, options)
-        outcome = proof()
-        found = hunt() if search and not outcome.proved else None
+        found = None
+        if search and claim.code in ("JVP", "VJP") and _suspect(op, options.search, options.seed):
+            found = _plan(op, rules, claim, position, replace(options, search=min(GLANCE, options.search)))[1]()
+        outcome = proof() if found is None else Proof(False, "")
+        found = hunt() if search and found is None and not outcome.proved else found
         if search and found is None and (claim.code == "DOM" or (claim.code == "VJP" and not outcome.proved)):
             found = _steep(op, rules, claim, position, options)
         if search and found is None and claim.code == "KINK" and not outcome.proved:
@@ -71,6 +79,19 @@ def _settle(op: OpDef, rules: RuleSet, claim: Claim, position: int, options: Opt
     if search and claim.code == "KINK" and "jumps" in reason and not op.lawful:
         reason = "; ".join(filter(None, (reason, _jump(op, rules, options))))
     return Verdict(claim, "unknown", "", ALL_SIZES, seconds, reason=reason)
+
+
+@lru_cache(maxsize=64)
+def _suspect(op: OpDef, search: float, seed: int) -> bool:
+    """Whether points refute the rules at a glance: of long formulas, since that two differ is not proved quickly."""
+    rules = rules_of(op)
+    if rules.jvp is None or op.lawful or not (op.vjps or op.jvp):
+        return False
+    if sum(1 for _ in islice(walk(derivatives.unfolded_let(op, rules.jvp.result.body)), LONG)) < LONG:
+        return False
+    from gradproof.verifier.refute import Search
+
+    return Search(op, rules, min(GLANCE, search), seed).jvp() is not None
 
 
 def _scope(found: Counterexample) -> str:
