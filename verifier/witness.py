@@ -182,12 +182,28 @@ def large_sizes(op: OpDef, reach: int) -> Iterator[Sizes]:
 
 
 def _choices(attrs: int, dims: int) -> list[tuple[int, ...]]:
-    """Values for the attributes and the dims: all of them, or a sample."""
+    """Values for the attributes and the dims: all of them; where they are too many, slim ones and a sample."""
     options = [ATTRIBUTES] * attrs + [LENGTHS] * dims
     if prod(map(len, options)) <= CHOICES:
         return list(itertools.product(*options))
     rng = random.Random(0)
-    return [tuple(map(rng.choice, options)) for _ in range(CHOICES)]
+    slim = itertools.islice(_slim(attrs, dims), CHOICES // 2)
+    return [*slim, *(tuple(map(rng.choice, options)) for _ in range(CHOICES // 2))]
+
+
+def _slim(attrs: int, dims: int) -> Iterator[tuple[int, ...]]:
+    """All 1, but for one attribute and two dims: what goes wrong along an index shows with few entries besides."""
+    least = (1,) * attrs
+    settings = [least, *(_changed(least, {k: n}) for k in range(attrs) for n in ATTRIBUTES if n != 1)]
+    longer = [n for n in LENGTHS if n != 1]
+    places = [(), *((k,) for k in range(dims)), *itertools.combinations(range(dims), 2)]
+    for setting, where in itertools.product(settings, places):
+        for lengths in itertools.product(longer, repeat=len(where)):
+            yield (*setting, *_changed((1,) * dims, dict(zip(where, lengths, strict=True))))
+
+
+def _changed(values: tuple[int, ...], new: Mapping[int, int]) -> tuple[int, ...]:
+    return tuple(new.get(k, n) for k, n in enumerate(values))
 
 
 def _sizes(op: OpDef, values: tuple[int, ...], most: int = LARGEST) -> Sizes | None:
