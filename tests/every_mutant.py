@@ -14,7 +14,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
@@ -37,13 +36,14 @@ def sources() -> str:
     return told.hexdigest()[:16]
 
 
-def judged(name: str, keys: list[str], search: float, tempt: bool) -> list[tuple[str, str, float, str]]:
+def judged(task: tuple[str, list[str], float, bool]) -> list[tuple[str, str, float, str]]:
     """(key, outcome, seconds, what went wrong) of some of an operator's mutants; `false` where a proof was false."""
     from gradproof.compiler.library import prelude
     from gradproof.verifier.options import Options
     from judging import judge
     from mutate import mutants
 
+    name, keys, search, tempt = task
     op, wanted, out = prelude().ops[name], set(keys), []
     for mutant in mutants(op):
         if mutant.key not in wanted:
@@ -93,9 +93,11 @@ def run(
     shares = [share for share in shares if share[1]]
     total, last, begun = sum(len(keys) for _, keys in shares), perf_counter(), perf_counter()
     done = 0
-    with _workers(args.jobs) as pool, args.log.open("a", encoding="utf-8") as log:
-        for task in as_completed([pool.submit(judged, name, keys, search, args.tempt) for name, keys in shares]):
-            for row in task.result():
+    tasks = [(name, keys, search, args.tempt) for name, keys in shares]
+    # Workers end after some shares: terms are interned for as long as one lives.
+    with get_context("spawn").Pool(args.jobs, maxtasksperchild=8) as pool, args.log.open("a", encoding="utf-8") as log:
+        for rows in pool.imap_unordered(judged, tasks):
+            for row in rows:
                 found[row[0]] = row[1]
                 log.write(json.dumps(row) + "\n")
                 done += 1
@@ -105,11 +107,6 @@ def run(
             if perf_counter() - last > EVERY:
                 last = perf_counter()
                 print(f"{done:,} of {total:,}, {last - begun:,.0f} s: {_told(found.values())}", flush=True)
-
-
-def _workers(jobs: int) -> ProcessPoolExecutor:
-    """Processes that end after some shares: terms are interned for as long as one lives."""
-    return ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=8)
 
 
 def _told(outcomes: Iterable[str]) -> str:
