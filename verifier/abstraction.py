@@ -10,10 +10,12 @@ from typing import TypeAlias
 from gradproof.compiler.dims import Poly
 from gradproof.compiler.rewriting import substitute_cond
 from gradproof.compiler.terms import (
+    ONE,
     TRUE,
     ZERO,
     BoolRead,
     Cond,
+    IntCmp,
     Read,
     RealCmp,
     Term,
@@ -31,18 +33,21 @@ from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.quotients import FEW
 from gradproof.verifier.ranges import Context
 
+SIGNLESS = ("exp", "pos", "neg", "bool")  # atoms that are never below 0
 Everywhere: TypeAlias = Sequence[tuple[Mapping[str, Poly], Cond]]  # conditions at all indices below these extents
 
 
 class Abstraction:
     """A form as a term without binders: each atom becomes one unknown real, conditions keep their inside.
 
-    What is kept of an atom: an exponential is positive and grows, a root is not negative, a base times its inverse is
-    1.
+    What is kept of an atom: an exponential is positive, grows, and lies above its tangent at 0, a logarithm lies below
+    its tangent at 1, a root is not negative, a base times its inverse is 1; a sum of what is not negative is not, and a
+    count is at least 1 where an index is known that is counted. `context` is that of the form, within its own binders.
     """
 
-    def __init__(self, work: Normalizer) -> None:
+    def __init__(self, work: Normalizer, context: Context | None = None) -> None:
         self.work = work
+        self.context = work.context if context is None else context
         self.facts: list[Cond] = []
         self._seen: dict[object, Term] = {}
         self._exps: list[tuple[Term, Term]] = []
@@ -97,11 +102,26 @@ class Abstraction:
 
     def _unknown(self, one: Atom | Monomial) -> Term:
         if one not in self._seen:
-            self._seen[one] = Read(f"~{len(self._seen)}", ())
-            if isinstance(one, Atom) and one.kind == "exp":
-                self.facts.append(RealCmp("<", ZERO, self._seen[one]))
-                self._grows(self.term({one.parts[0]: 1}), self._seen[one])
+            value = self._seen[one] = Read(f"~{len(self._seen)}", ())
+            if isinstance(one, Monomial):
+                self._sums(one, value)
+            elif one.kind == "exp":
+                argument = self.term({one.parts[0]: 1})
+                self.facts += [RealCmp("<", ZERO, value), RealCmp("<=", add(argument, ONE), value)]
+                self._grows(argument, value)
+            elif one.kind == "log":
+                inside = self.term(dict(one.parts[0]))
+                self.facts.append(either(RealCmp("<=", inside, ZERO), RealCmp("<=", add(value, ONE), inside)))
         return self._seen[one]
+
+    def _sums(self, one: Monomial, value: Term) -> None:
+        """What is known of a sum of products of which none is below 0."""
+        if all(factor.kind in SIGNLESS or (isinstance(e, int) and e % 2 == 0) for factor, e in one.factors):
+            self.facts.append(RealCmp("<=", ZERO, value))
+        if len(one.binders) == 1 and not one.factors:
+            ((name, extent),) = one.binders
+            if self.context.inhabited(name, extent, both(*(IntCmp(rel, p) for rel, p in one.guards))):
+                self.facts.append(RealCmp("<=", ONE, value))
 
     def _grows(self, argument: Term, value: Term) -> None:
         """e^t grows with t, and is 1 at 0: of a few."""
@@ -124,7 +144,8 @@ def same_cases(
         groups.setdefault(key, {})[Monomial((), frozenset(), monomial.factors)] = coefficient
     left: Form = {}
     for (binders, guards), body in groups.items():
-        abstraction = Abstraction(work)
+        inside_of = work.context.with_ranges(dict(binders)).with_facts(IntCmp(rel, p) for rel, p in guards)
+        abstraction = Abstraction(work, inside_of)
         goal = RealCmp("==", abstraction.term(body), ZERO)
         inside = [*facts, *_at_bound(everywhere, work.context, binders)]
         known = [*abstraction.facts, *(abstraction.cond(fact) for fact in inside)]
