@@ -1,13 +1,13 @@
 """Conditions that differ by one: [i <= b] is [i < b] and [i = b], and at a border an index has the value it names.
 
 A pad that reflects reads the same entry by two branches at its border, so where the border belongs is a matter of
-taste. [trusted kernel]
+taste; so is whether a sum goes on to an entry with a weight of 0. [trusted kernel]
 """
 
 from __future__ import annotations
 
 from gradproof.compiler.dims import Poly
-from gradproof.verifier.forms import Form, Guard, Monomial, oriented
+from gradproof.verifier.forms import Binder, Form, Guard, Monomial, oriented, plus
 from gradproof.verifier.naming import apart, rewritten
 from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.summation import changed
@@ -20,8 +20,9 @@ def at_borders(form: Form, work: Normalizer) -> Form | None:
     real, so each step keeps the form's value at every point.
     """
     starts = {poly for m in form for rel, poly in m.guards if rel == ">="}
+    ends = {extent for m in form for _, extent in m.binders}
     # Bound indices under names of their own: a value that is put in may read one.
-    return rewritten(apart(form), lambda monomial: _split(monomial, starts) or _placed(monomial, work))
+    return rewritten(apart(form), lambda m: _split(m, starts) or _shortened(m, starts, ends, work) or _placed(m, work))
 
 
 def _split(monomial: Monomial, starts: set[Poly]) -> Form | None:
@@ -31,6 +32,36 @@ def _split(monomial: Monomial, starts: set[Poly]) -> Form | None:
         ends: tuple[Guard, Guard] = ((">=", poly - 1), ("==", oriented("==", poly)))
         return {Monomial(monomial.binders, rest | {end}, monomial.factors): 1 for end in ends}
     return None
+
+
+def _shortened(monomial: Monomial, starts: set[Poly], ends: set[Poly], work: Normalizer) -> Form | None:
+    """A sum of n entries as that of n - 1 and the last one, if n >= 1, where some sum has n - 1.
+
+    As that with n >= 2 and the only entry of n = 1, where n >= 2 is a condition somewhere: n >= 1 is no guard.
+    """
+    for name, extent in monomial.binders:
+        if extent.constant is not None:
+            continue
+        if extent - 1 in ends:
+            more = Monomial(_with(monomial, name, extent - 1), monomial.guards, monomial.factors)
+            return plus(_at(monomial, name, extent - 1, (">=", extent - 1), work), {more: 1})
+        many: Guard = (">=", extent - 2)
+        if extent - 2 in starts and many not in monomial.guards:
+            more = Monomial(monomial.binders, monomial.guards | {many}, monomial.factors)
+            return plus(_at(monomial, name, Poly.of(0), ("==", oriented("==", extent - 1)), work), {more: 1})
+    return None
+
+
+def _with(monomial: Monomial, name: str, extent: Poly) -> tuple[Binder, ...]:
+    return tuple((v, extent if v == name else e) for v, e in monomial.binders)
+
+
+def _at(monomial: Monomial, name: str, value: Poly, guard: Guard, work: Normalizer) -> Form:
+    """What a sum has at one value of an index, where the guard holds, which says that there is one."""
+    there = {name: value}
+    guards = {(rel, oriented(rel, p.substitute(there))) for rel, p in monomial.guards} | {guard}
+    binders = [(v, e.substitute(there)) for v, e in monomial.binders if v != name]
+    return changed(work, binders, guards, list(monomial.factors), there)
 
 
 def _placed(monomial: Monomial, work: Normalizer) -> Form | None:

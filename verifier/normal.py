@@ -52,7 +52,6 @@ from gradproof.compiler.terms import (
     Select,
     Size,
     Term,
-    Truth,
     both,
     call,
     in_range,
@@ -84,6 +83,7 @@ from gradproof.verifier.forms import (
     scaled,
 )
 from gradproof.verifier.naming import apart, canonical, freeze, thaw
+from gradproof.verifier.nested import merged
 from gradproof.verifier.powers import exp, inverse, log, opaque, root
 from gradproof.verifier.quotients import settled
 from gradproof.verifier.ranges import Context
@@ -180,9 +180,13 @@ class Normalizer:
 
     def _fold(self, term: Reduce) -> Form:
         """max, min or prod: an opaque atom over the canonical form of its body."""
+        flat = merged(term, self.context)
+        if flat is not None:
+            return self.form(flat)
         length = term.extent.constant
-        if term.kind == "prod" and length is not None and length <= 8 and term.guard == Truth(True):
-            return self.product(self.form(substitute(term.body, {term.var: Poly.of(k)})) for k in range(length))
+        if term.kind == "prod" and length is not None and length <= 8:
+            whole = select(term.guard, term.body, ONE)
+            return self.product(self.form(substitute(whole, {term.var: Poly.of(k)})) for k in range(length))
         named = _named(term) if term.kind == "prod" else None
         if named is not None:
             only = {term.var: named}

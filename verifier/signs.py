@@ -38,6 +38,7 @@ from gradproof.compiler.terms import (
     neg,
     negate,
 )
+from gradproof.verifier.forms import TooLarge
 from gradproof.verifier.intervals import (
     ANY,
     NONNEGATIVE,
@@ -51,6 +52,8 @@ from gradproof.verifier.intervals import (
     same_sign,
     within,
 )
+from gradproof.verifier.nested import merged
+from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.ranges import Context
 
 
@@ -200,7 +203,7 @@ class Bounds:
             return POSITIVE if body.positive else NONNEGATIVE if body.nonnegative else ANY
         if body == NOUGHT:
             return NOUGHT
-        if _counts_winners(term):
+        if _counts_winners(term, self.context.with_ranges({term.var: term.extent})):
             return Interval(Fraction(1), None, False, True)
         occupied = self.context.inhabited(term.var, term.extent, term.guard)
         if body.nonnegative:
@@ -212,7 +215,7 @@ class Bounds:
         return ANY
 
 
-def _counts_winners(term: Reduce) -> bool:
+def _counts_winners(term: Reduce, context: Context) -> bool:
     """Whether the sum counts the entries that attain an optimum: where that is defined, there is at least one."""
     conds: tuple[Cond, ...]
     match term.body:
@@ -227,20 +230,32 @@ def _counts_winners(term: Reduce) -> bool:
         match cond:
             case RealCmp("==", a, b):
                 rest = flat[:k] + flat[k + 1 :]
-                if _optimum_of(term, a, b, rest) or _optimum_of(term, b, a, rest):
+                if any(_optimum_of(term, *pair, rest, context) for pair in ((a, b), (b, a))):
                     return True
     return False
 
 
-def _optimum_of(term: Reduce, entry: Term, best: Term, rest: list[Cond]) -> bool:
+def _optimum_of(term: Reduce, entry: Term, best: Term, rest: list[Cond], context: Context) -> bool:
     """Whether `best` is the optimum of `entry` over the sum's own index, under the other conditions."""
+    while isinstance(best, Reduce) and (flat := merged(best, context)) is not None:
+        best = flat
     if not isinstance(best, Reduce) or best.kind not in ("max", "min") or best.extent != term.extent:
         return False
     rename = {best.var: Poly.sym(term.var)}
     guard = substitute_cond(best.guard, rename)
     wanted = [c for c in (guard.args if isinstance(guard, And) else (guard,)) if c != Truth(True)]
-    same = substitute(best.body, rename) == entry and len(wanted) == len(rest) and all(c in wanted for c in rest)
-    return same and term.var not in free_symbols(best)
+    if len(wanted) != len(rest) or any(c not in wanted for c in rest) or term.var in free_symbols(best):
+        return False
+    return _same(substitute(best.body, rename), entry, context)
+
+
+def _same(left: Term, right: Term, context: Context) -> bool:
+    """Whether two terms have one normal form: abs(-t) is abs(t)."""
+    work = Normalizer(context)
+    try:
+        return left == right or work.normal(left) == work.normal(right)
+    except TooLarge:
+        return False
 
 
 def _integer_power(inside: Interval, exponent: Term) -> Interval:
