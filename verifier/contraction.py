@@ -13,6 +13,7 @@ What the law says is then put in with its own bound indices renamed apart.
 A law `select(i < j, t[i, j], 0) == 0` says where a tensor has entries: t[i, j] is 0 but for i - j >= 0. Beside a
 positive power of t in a monomial, at places that are in range as above, such facts f >= 0 (and sums of them) settle
 guards: [f + c >= 0] is 1 for c >= 0, [f - 1 >= 0] is 1 - [f == 0], [-f >= 0] is [f == 0], [-f - c >= 0] is 0 for c > 0.
+A sum that stops where t has no more entries is one over t's whole extent.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import combinations, permutations
+from itertools import combinations, permutations, product
 from typing import TypeAlias
 
 from gradproof.compiler.dims import Poly
+from gradproof.compiler.terms import IntCmp
 from gradproof.verifier.forms import (
     Atom,
     Binder,
@@ -127,6 +129,7 @@ def _once(form: Form, laws: Sequence[Contraction], facts: Sequence[Support], wor
     changed = False
     for monomial, coefficient in form.items():
         found = _settled(monomial, facts, work)
+        found = _widened(monomial, facts, work) if found is None else found
         found = next(_rewritten(monomial, laws, work), None) if found is None else found
         changed = changed or found is not None
         accumulate(out, {monomial: 1} if found is None else found, coefficient)
@@ -158,6 +161,35 @@ def _settled(monomial: Monomial, laws: Sequence[Support], work: Normalizer) -> F
                 return equal
             if over == -1:
                 return plus(_guarded(monomial, rest, work), scaled(apart(equal), -1))
+    return None
+
+
+def _widened(monomial: Monomial, laws: Sequence[Support], work: Normalizer) -> Form | None:
+    """A sum over j < e as one over j < n, where the law's t[i, j] is 0 for every j from e on; None: there is none."""
+    bound = dict(monomial.binders)
+    reads = [one for one, exponent in monomial.factors if one.kind == "read" and exponent > 0]
+    for one, law in product(reads, laws):
+        if one.parts[0] != law.tensor:
+            continue
+        places = dict(zip(law.indices, one.parts[1], strict=True))
+        fact = law.fact.substitute(places)
+        for name, extent in zip(law.indices, law.extents, strict=True):
+            own = places[name].as_symbol
+            end = bound.get(own, extent) if own is not None else extent
+            if own is None or end == extent or any(own in e.symbols for e in bound.values()):
+                continue
+            linear = fact.linear_in(own)
+            # Where the fact falls with j and is below 0 at j = e, it is so from there on. Of j itself nothing is known.
+            here = work.context.with_ranges({v: e for v, e in bound.items() if v != own})
+            here = here.with_facts(IntCmp(rel, p) for rel, p in monomial.guards if own not in p.symbols)
+            beyond = (
+                linear is not None and linear[0] == Poly.of(-1) and here.nonnegative(-1 - fact.substitute({own: end}))
+            )
+            binders = tuple((v, extent if v == own else e) for v, e in monomial.binders)
+            whole = Monomial(binders, monomial.guards, monomial.factors)
+            pairs = zip(law.indices, law.extents, strict=True)
+            if beyond and here.nonnegative(extent - end) and _inside(places, pairs, whole, work):
+                return _guarded(whole, whole.guards, work)
     return None
 
 
