@@ -28,12 +28,15 @@ from gradproof.compiler.terms import (
     power,
     select,
 )
-from gradproof.verifier.forms import Atom, Binder, Form, Guard, Monomial, Number, accumulate
+from gradproof.verifier.forms import Atom, Binder, Form, Guard, Monomial, Number, accumulate, oriented, plus
 from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.quotients import FEW
 from gradproof.verifier.ranges import Context
+from gradproof.verifier.substitution import substituted_monomial
 
 SIGNLESS = ("exp", "pos", "neg", "bool")  # atoms that are never below 0
+SIGNS = {"pos": ">", "neg": "<", "": "=="}  # the sign that an atom is the condition of; that of no atom
+FEW_SIGNS = 4  # conditions in one form of which all signs are tried
 Everywhere: TypeAlias = Sequence[tuple[Mapping[str, Poly], Cond]]  # conditions at all indices below these extents
 
 
@@ -138,21 +141,67 @@ def same_cases(
     """Drop each group of monomials under the same sums whose bodies add up to 0 at every point, by Z3."""
     from gradproof.verifier.smt import prove_real
 
-    groups: dict[tuple[tuple[Binder, ...], frozenset[Guard]], Form] = {}
-    for monomial, coefficient in form.items():
-        key = (monomial.binders, monomial.guards)
-        groups.setdefault(key, {})[Monomial((), frozenset(), monomial.factors)] = coefficient
+    groups: dict[tuple[tuple[Binder, ...], frozenset[Guard]], list[tuple[Form, Monomial]]] = {}
+    for monomial in form:
+        inside = _alike(monomial, work)
+        body = {Monomial((), frozenset(), inside.factors): form[monomial]}
+        groups.setdefault((inside.binders, inside.guards), []).append((body, monomial))
     left: Form = {}
-    for (binders, guards), body in groups.items():
-        inside_of = work.context.with_ranges(dict(binders)).with_facts(IntCmp(rel, p) for rel, p in guards)
-        abstraction = Abstraction(work, inside_of)
+    for (binders, guards), members in groups.items():
+        body = plus(*(part for part, _ in members))
+        within = work.context.with_ranges(dict(binders)).with_facts(IntCmp(rel, p) for rel, p in guards)
+        abstraction = Abstraction(work, within)
         goal = RealCmp("==", abstraction.term(body), ZERO)
-        inside = [*facts, *_at_bound(everywhere, work.context, binders)]
-        known = [*abstraction.facts, *(abstraction.cond(fact) for fact in inside)]
-        if prove_real(goal, known, timeout).answer == "proved":
+        told = [*facts, *_at_bound(everywhere, work.context, binders)]
+        known = [*abstraction.facts, *(abstraction.cond(fact) for fact in told)]
+        if _by_signs(body, abstraction, known, timeout) or prove_real(goal, known, timeout).answer == "proved":
             continue
-        accumulate(left, {Monomial(binders, guards, m.factors): c for m, c in body.items()})
+        accumulate(left, {monomial: form[monomial] for _, monomial in members})
     return left
+
+
+def _alike(monomial: Monomial, work: Normalizer) -> Monomial:
+    """The monomial with bound indices named by their places: a canonical name says how high what it binds is, too."""
+    names = {v: Poly.sym(f"~{k}.i") for k, (v, _) in enumerate(monomial.binders)}
+    binders = tuple((str(names[v]), e.substitute(names)) for v, e in monomial.binders)
+    guards = frozenset((rel, oriented(rel, p.substitute(names))) for rel, p in monomial.guards)
+    found = substituted_monomial(work, Monomial((), frozenset(), monomial.factors), names)
+    if len(found) != 1 or next(iter(found.values())) != 1 or next(iter(found)).binders or next(iter(found)).guards:
+        return monomial
+    return Monomial(binders, guards, next(iter(found)).factors)
+
+
+def _by_signs(body: Form, abstraction: Abstraction, known: Sequence[Cond], timeout: float) -> bool:
+    """Whether nothing is left of a form for any signs that its conditions can have together: then it is 0."""
+    from gradproof.verifier.smt import prove_real
+
+    inside = {one.parts[0] for m in body for one, _ in m.factors if one.kind in SIGNS}
+    sides = {frozen: abstraction.term(dict(frozen)) for frozen in inside}
+    if not 0 < len(sides) <= FEW_SIGNS:
+        return False
+    for signs in product(SIGNS.values(), repeat=len(sides)):
+        told = dict(zip(sides, signs, strict=True))
+        left: Form = {}
+        for monomial, coefficient in body.items():
+            conds = [(one.parts[0], SIGNS[one.kind]) for one, _ in monomial.factors if one.kind in SIGNS]
+            if all(told[frozen] == sign for frozen, sign in conds):
+                rest = tuple(factor for factor in monomial.factors if factor[0].kind not in SIGNS)
+                accumulate(left, {Monomial((), frozenset(), rest): coefficient})
+        if left:
+            there = both(*(_signed(sides[frozen], sign) for frozen, sign in told.items()))
+            if prove_real(negate(there), [*known, *abstraction.facts], timeout).answer != "proved":
+                return False
+    return True
+
+
+def _signed(term: Term, sign: str) -> Cond:
+    match sign:
+        case ">":
+            return RealCmp("<", ZERO, term)
+        case "<":
+            return RealCmp("<", term, ZERO)
+        case _:
+            return RealCmp("==", term, ZERO)
 
 
 def _at_bound(everywhere: Everywhere, context: Context, binders: Sequence[Binder]) -> Iterator[Cond]:
