@@ -130,7 +130,7 @@ def _paired(order: Iterator[Sizes]) -> Iterator[Sizes]:
 
 
 def _pairs(sizes: Sizes) -> set[tuple[tuple[int, int], ...]]:
-    kinds = [(k, min(max(n, -1), 2)) for k, n in enumerate(sizes.ints.values())]
+    kinds = [(k, min(max(n, -1), 3)) for k, n in enumerate(sizes.ints.values())]
     return set(itertools.combinations(kinds, 2))
 
 
