@@ -28,7 +28,7 @@ from gradproof.compiler.terms import (
     power,
     select,
 )
-from gradproof.verifier.forms import Atom, Binder, Form, Guard, Monomial, Number, accumulate, oriented, plus
+from gradproof.verifier.forms import Atom, Binder, Form, Guard, Monomial, Number, accumulate, oriented, plus, scaled
 from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.quotients import FEW
 from gradproof.verifier.ranges import Context
@@ -36,6 +36,7 @@ from gradproof.verifier.substitution import substituted_monomial
 
 SIGNLESS = ("exp", "pos", "neg", "bool")  # atoms that are never below 0
 SIGNS = {"pos": ">", "neg": "<", "": "=="}  # the sign that an atom is the condition of; that of no atom
+Ranges: TypeAlias = tuple[tuple[Binder, ...], frozenset[Guard]]  # what a sum runs over
 FEW_SIGNS = 4  # conditions in one form of which all signs are tried
 Everywhere: TypeAlias = Sequence[tuple[Mapping[str, Poly], Cond]]  # conditions at all indices below these extents
 
@@ -141,11 +142,10 @@ def same_cases(
     """Drop each group of monomials under the same sums whose bodies add up to 0 at every point, by Z3."""
     from gradproof.verifier.smt import prove_real
 
-    groups: dict[tuple[tuple[Binder, ...], frozenset[Guard]], list[tuple[Form, Monomial]]] = {}
-    for monomial in form:
-        inside = _alike(monomial, work)
-        body = {Monomial((), frozenset(), inside.factors): form[monomial]}
-        groups.setdefault((inside.binders, inside.guards), []).append((body, monomial))
+    groups: dict[Ranges, list[tuple[Form, Monomial]]] = {}
+    for monomial, coefficient in form.items():
+        for key, body in _alike(monomial, work):
+            groups.setdefault(key, []).append((scaled(body, coefficient), monomial))
     left: Form = {}
     for (binders, guards), members in groups.items():
         body = plus(*(part for part, _ in members))
@@ -156,26 +156,27 @@ def same_cases(
         known = [*abstraction.facts, *(abstraction.cond(fact) for fact in told)]
         if _by_signs(body, abstraction, known, timeout) or prove_real(goal, known, timeout).answer == "proved":
             continue
-        accumulate(left, {monomial: form[monomial] for _, monomial in members})
+        left |= {monomial: form[monomial] for _, monomial in members}
     return left
 
 
-def _alike(monomial: Monomial, work: Normalizer) -> Monomial:
-    """The monomial with bound indices named by their places: a canonical name says how high what it binds is, too."""
+def _alike(monomial: Monomial, work: Normalizer) -> Iterator[tuple[Ranges, Form]]:
+    """A sum's ranges and body, its indices named by their places: a canonical name says what stands below, too."""
     names = {v: Poly.sym(f"~{k}.i") for k, (v, _) in enumerate(monomial.binders)}
-    binders = tuple((str(names[v]), e.substitute(names)) for v, e in monomial.binders)
+    binders = tuple((f"~{k}.i", e.substitute(names)) for k, (_, e) in enumerate(monomial.binders))
     guards = frozenset((rel, oriented(rel, p.substitute(names))) for rel, p in monomial.guards)
-    found = substituted_monomial(work, Monomial((), frozenset(), monomial.factors), names)
-    if len(found) != 1 or next(iter(found.values())) != 1 or next(iter(found)).binders or next(iter(found)).guards:
-        return monomial
-    return Monomial(binders, guards, next(iter(found)).factors)
+    bodies: dict[Ranges, Form] = {}
+    for m, c in substituted_monomial(work, Monomial((), frozenset(), monomial.factors), names).items():
+        body = bodies.setdefault(((*binders, *m.binders), guards | m.guards), {})
+        accumulate(body, {Monomial((), frozenset(), m.factors): c})
+    yield from bodies.items()
 
 
 def _by_signs(body: Form, abstraction: Abstraction, known: Sequence[Cond], timeout: float) -> bool:
     """Whether nothing is left of a form for any signs that its conditions can have together: then it is 0."""
     from gradproof.verifier.smt import prove_real
 
-    inside = {one.parts[0] for m in body for one, _ in m.factors if one.kind in SIGNS}
+    inside = dict.fromkeys(one.parts[0] for m in body for one, _ in m.factors if one.kind in SIGNS)
     sides = {frozen: abstraction.term(dict(frozen)) for frozen in inside}
     if not 0 < len(sides) <= FEW_SIGNS:
         return False
