@@ -103,9 +103,10 @@ def _settled_later(
 def _attempt(graph: Graph, node: Node, ranges: Ranges, options: Options, through: tuple[int, ...] = ()) -> Attempt:
     """KINK of the node's formula, put together deeper and deeper; the nodes `through` must have been put in."""
     found = _tried(Composed(graph, node, options.timeout), ranges, options, through)
-    if found.proof.reason.endswith(UNSEEN):
-        return _tried(AxisByAxis(graph, node, options.timeout), ranges, options, through)
-    return found
+    regrouped = any(name != ungrouped(name) for name in tensors(found.composed.body))
+    if found.proof.proved or not (regrouped or found.proof.reason.endswith(UNSEEN)):
+        return found
+    return _tried(AxisByAxis(graph, node, options.timeout), ranges, options, through)
 
 
 def _tried(composed: Composed, ranges: Ranges, options: Options, through: tuple[int, ...]) -> Attempt:
