@@ -230,8 +230,10 @@ class _Stanza:
 
     def check_let_name(self, name: str, span: Span) -> None:
         known = {*self.scope.tensors, *self.scope.integers, *self.scope.reals, *self.lets, *RESERVED}
-        if name in known or name in {TANGENT + p.name for p in self.signature.params}:
-            raise Diagnostic("E-NAME-CLASH", f"`{name}` already means something here", span, "take another name")
+        tangents = {TANGENT + p.name: p.name for p in self.signature.params}
+        if name in known or name in tangents:
+            what = f"is the tangent of `{tangents[name]}`" if name in tangents else "already means something"
+            raise Diagnostic("E-NAME-CLASH", f"`{name}` {what} here", span, "take another name")
 
     def add_let(self, equation: Equation) -> None:
         name = equation.target

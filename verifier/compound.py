@@ -12,6 +12,9 @@ regular: smooth, or an optimum of its own kind (2.3.12 again; for min, of -m). F
 - where several tie that read different tensors, gradients beside z come from all choices of theirs at once, so the
   same holds with all g_j chosen freely.
 
+A choice is one of these where its sides meet: if a < b implies A - B = k (a - b) for k = 1 or -1, then
+select(a < b, A, B) is B + k min(a - b, 0).
+
 So no two may tie at once (Z3), unless they read different tensors and neither stands in the other: max(0, p) less
 max(0, -p) is p, and no free choice is right for it. What is proved of the rule: everywhere it is the derivative of F
 with one weight w, a constant, for each m_j at its tie.
@@ -33,6 +36,7 @@ from gradproof.compiler.ops import TANGENT, OpDef
 from gradproof.compiler.rewriting import free_symbols, map_children, substitute, tensors, walk
 from gradproof.compiler.rules import RuleSet, meaning_of, unfolded
 from gradproof.compiler.terms import (
+    ZERO,
     Call,
     Cond,
     Read,
@@ -47,6 +51,7 @@ from gradproof.compiler.terms import (
     negate,
     num,
     select,
+    sub,
 )
 from gradproof.verifier.cells import Unsettled
 from gradproof.verifier.domains import Need, meaning_needs, unmet
@@ -81,7 +86,8 @@ class _Formula:
 
     moving: frozenset[str]
     known: frozenset[str]  # the names of sizes, attributes and the result's indices
-    same: Callable[[Term, Term], bool]  # whether two terms are one function: the names of bound indices differ
+    same: Callable[..., bool]  # whether two terms are one function, where some conditions hold
+    implied: Callable[[Cond, Cond], bool]  # whether one condition has another one as a consequence
     pieces: dict[str, Piece] = field(default_factory=dict)
     whole: dict[str, Term] = field(default_factory=dict)  # each piece, in the formula's own reads
 
@@ -94,6 +100,8 @@ class _Formula:
                 return self.piece(term)
             case Reduce(kind, _, _, _, _) if kind in ("max", "min"):
                 return self.piece(term)
+            case Select(cond, then, other) if self.varies(cond):
+                return self.bare(self.joined(cond, then, other))
             case Call(fn, _) if FUNCTIONS[fn].jump is not None or FUNCTIONS[fn].pieces:
                 raise Unsettled(f"{fn} of entries that vary")
         return map_children(term, self.bare, self.steady)
@@ -103,6 +111,24 @@ class _Formula:
         if self.varies(cond):
             raise Unsettled("a condition on entries that vary, beside a maximum")
         return cond
+
+    def joined(self, cond: Cond, then: Term, other: Term) -> Term:
+        """A choice whose sides meet where it is made, as a minimum."""
+        if isinstance(cond, RealCmp) and cond.rel != "==":
+            difference, chosen = sub(cond.a, cond.b), RealCmp("<", cond.a, cond.b)
+            there, beside = (self.inside(chosen, side) for side in (then, other))
+            for sign in (1, -1):
+                if self.same(sub(there, beside), mul(num(sign), difference), chosen):
+                    return add(other, mul(num(sign), Call("min", (difference, ZERO))))
+        raise Unsettled("a condition on entries that vary, beside a maximum")
+
+    def inside(self, given: Cond, term: Term) -> Term:
+        """The term where a condition holds: without the choices that it decides."""
+        if isinstance(term, Select) and self.varies(term.cond):
+            for taken, branch in ((term.cond, term.then), (negate(term.cond), term.other)):
+                if self.implied(given, taken):
+                    return self.inside(given, branch)
+        return map_children(term, partial(self.inside, given), lambda cond: cond)
 
     def varies(self, node: Term | Cond) -> bool:
         """Whether a differentiable entry is read."""
@@ -176,7 +202,12 @@ def prove_compound(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
         raise Smooth("declared kinks are another matter")
     meaning = meaning_of(op)
     known = frozenset({*op.sizes, *op.int_attrs, *op.forward.indices})
-    formula = _Formula(frozenset(p.name for p in op.differentiable), known, partial(_equal, op, timeout))
+    formula = _Formula(
+        frozenset(p.name for p in op.differentiable),
+        known,
+        partial(_equal, op, timeout),
+        partial(_implied, op, timeout),
+    )
     bare = formula.bare(meaning)
     if not formula.pieces:
         raise Smooth("nothing ties")
@@ -307,7 +338,18 @@ def _is(op: OpDef, rules: RuleSet, wanted: Term, timeout: float) -> bool:
     return _equal(op, timeout, own, wanted)
 
 
-def _equal(op: OpDef, timeout: float, left: Term, right: Term) -> bool:
+def _equal(op: OpDef, timeout: float, left: Term, right: Term, *where: Cond) -> bool:
     ranges = dict(zip(op.forward.indices, op.forward.extents, strict=True))
     setting = setting_of(op)
-    return equal(left, right, setting.context.with_ranges(ranges), setting.facts_at(ranges), timeout).proved
+    facts = (*setting.facts_at(ranges), *where)
+    return equal(left, right, setting.context.with_ranges(ranges), facts, timeout).proved
+
+
+def _implied(op: OpDef, timeout: float, given: Cond, goal: Cond) -> bool:
+    from gradproof.verifier.smt import prove_real
+
+    ranges = dict(zip(op.forward.indices, op.forward.extents, strict=True))
+    setting = setting_of(op)
+    facts = [*map(plain_cond, setting.facts_at(ranges)), plain_cond(given)]
+    facts += setting.context.with_ranges(ranges).known(goal, *facts)
+    return prove_real(plain_cond(goal), facts, timeout).answer == "proved"

@@ -16,7 +16,7 @@ from gradproof.compiler.dims import Poly
 from gradproof.compiler.ops import COTANGENT, TANGENT, OpDef, Param
 from gradproof.compiler.rewriting import substitute
 from gradproof.compiler.rules import RuleSet, derived_jvp, extents, meaning_of, rules_of, tied, unfolded, without
-from gradproof.compiler.terms import Read, Term, mul, total
+from gradproof.compiler.terms import Read, Term, both, mul, total
 from gradproof.compiler.transpose import NotLinear, contributions
 from gradproof.verifier import laws
 from gradproof.verifier.asked import tell_identity
@@ -158,7 +158,7 @@ def _transposed(op: OpDef, rules: RuleSet, param: Param, vjp: Term, indices: tup
         at = tuple(map(Poly.sym, places))
         if any(part.binders or part.index != at for part in parts):
             return False
-        sides.append([(part.coefficient, part.conds) for part in parts])
+        sides.append([(part.coefficient, both(*part.conds)) for part in parts])
     return sides[0] == sides[1]
 
 
