@@ -119,7 +119,7 @@ def _holds(graph: Graph, node: Node, need: Need, ranges: Ranges, timeout: float)
         if below == (cond, path) or sum(1 for _ in walk(below[0])) > SIZE:
             break
         cond, path = below
-    return DEPTH if _solver_holds(cond, path, context, ranges, timeout) else None
+    return DEPTH if _solver_holds(cond, path, context, ranges, timeout, graph) else None
 
 
 def _settled(cond: Cond, path: tuple[Cond, ...], context: Context, ranges: Ranges) -> bool:
@@ -128,11 +128,13 @@ def _settled(cond: Cond, path: tuple[Cond, ...], context: Context, ranges: Range
     return settles(Bounds(context.with_facts(integers), ranges.reads, reals), cond)
 
 
-def _solver_holds(cond: Cond, path: tuple[Cond, ...], context: Context, ranges: Ranges, timeout: float) -> bool:
+def _solver_holds(
+    cond: Cond, path: tuple[Cond, ...], context: Context, ranges: Ranges, timeout: float, graph: Graph
+) -> bool:
     from gradproof.verifier.smt import prove_real
 
     everything = both(cond, *path)
-    hypotheses = [*context.known(cond), *path, *_range_facts(everything, ranges)]
+    hypotheses = [*context.known(cond), *path, *_range_facts(everything, ranges), *_relations(everything, graph)]
     return prove_real(cond, hypotheses, timeout).answer == "proved"
 
 
@@ -144,3 +146,28 @@ def _range_facts(cond: Cond, ranges: Ranges) -> Iterator[Cond]:
                 yield RealCmp("<" if known.low_open else "<=", Num(known.low), node)
             if known.high is not None:
                 yield RealCmp("<" if known.high_open else "<=", node, Num(known.high))
+
+
+def _relations(cond: Cond, graph: Graph) -> Iterator[Cond]:
+    """What is assumed between two real inputs, `assume lo < hi`, at the places that are read of either one.
+
+    Inputs of one shape lie alike under every grouping of their axes; an input without axes is one number everywhere.
+    """
+    types = {value_name(node.id): node.type for node in graph.gamma} | {d.name: d.type for d in graph.delta}
+    reads = {node for node in walk(cond) if isinstance(node, Read)}
+    for bound in graph.assumes:
+        sides = [value_name(s) if isinstance(s, int) else s for s in (bound.left, bound.right)]
+        names = [side for side in sides if isinstance(side, str) and side in types and types[side].kind == "real"]
+        if len(names) != 2 or bound.rel == "!=":
+            continue
+        alike = types[names[0]].shape == types[names[1]].shape
+        for read in sorted(reads, key=str):
+            own = ungrouped(read.tensor)
+            if own not in names or not (alike or types[own].shape):
+                continue
+            grouping = read.tensor[len(own) :]
+            if all(alike or name == own or not types[name].shape for name in names):
+                left, right = (
+                    Read(name + grouping, read.index) if alike or name == own else Read(name, ()) for name in names
+                )
+                yield RealCmp(bound.rel, left, right)
