@@ -18,7 +18,8 @@ from gradproof.compiler.rewriting import walk
 from gradproof.compiler.show import show
 from gradproof.compiler.terms import Cond, IntCmp, RealCmp, Truth, int_eq, int_ge
 from gradproof.grammar.source import Span
-from gradproof.verifier.facts import GraphFacts, Instance, ungrouped, value_id
+from gradproof.verifier.facts import GraphFacts, Instance, ungrouped, value_id, value_name
+from gradproof.verifier.intervals import ANY
 from gradproof.verifier.ranges import entries_in
 from gradproof.verifier.witness import flat
 
@@ -36,7 +37,7 @@ class ShapeFailure:
 
 def check_shapes(graph: Graph, facts: GraphFacts, timeout: float) -> list[ShapeFailure]:
     """Everything about the graph's shapes that does not hold, or is not proved."""
-    failures: list[ShapeFailure] = []
+    failures = list(_vacuous(graph, facts, timeout))
     done: set[object] = set()
     for goal, what, span in _goals(graph):
         if isinstance(goal, str):
@@ -46,6 +47,32 @@ def check_shapes(graph: Graph, facts: GraphFacts, timeout: float) -> list[ShapeF
             failure = _prove(goal, what, span, facts, timeout)
             failures += [failure] if failure else []
     return failures
+
+
+def _vacuous(graph: Graph, facts: GraphFacts, timeout: float) -> Iterator[ShapeFailure]:
+    """Assumes that no number, or no dims and integer, meet: every claim would be true of nothing.
+
+    That a tensor without entries meets anything is not counted.
+    """
+    from gradproof.verifier.smt import satisfiable
+
+    for bound in graph.assumes:
+        sides = (bound.left, bound.right)
+        reals = [value_name(s) if isinstance(s, int) else s for s in sides if isinstance(s, int | str)]
+        if any(facts.ranges.get(name, ANY).empty for name in reals):
+            yield ShapeFailure(f"`{bound.text}`", bound.span, None, "with the other assumes no number meets it")
+            return
+    plain = [fact for fact in facts.context.facts if not entries_in(fact)]
+    asked = {} if not plain else {"": facts.context.known()}
+    for fact in facts.context.facts:
+        for entry in sorted(entries_in(fact), key=str)[:1]:
+            asked.setdefault(entry.tensor, facts.context.known(int_ge(Poly.atom(entry), 0)))
+    for name, known in asked.items():
+        # That they are impossible is proved where no model is found.
+        if satisfiable([c for c in known if name or not entries_in(c)], timeout).answer == "proved":
+            span = graph.assumes[0].span if graph.assumes else graph.span
+            yield ShapeFailure("the assumes", span, None, f"no dims{' and integers' if name else ''} meet all of them")
+            return
 
 
 def _goals(graph: Graph) -> Iterator[tuple[Cond | str, str, Span]]:

@@ -35,6 +35,13 @@ class Interval:
         """Never 0."""
         return self.positive or self.negative
 
+    @property
+    def empty(self) -> bool:
+        """Without a number."""
+        if self.low is None or self.high is None:
+            return False
+        return self.low > self.high or (self.low == self.high and (self.low_open or self.high_open))
+
     def meet(self, other: Interval) -> Interval:
         """The intersection."""
         low, low_open = self.low, self.low_open
