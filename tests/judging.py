@@ -95,6 +95,10 @@ class Shared(Search):
         """As it is of the operator itself."""
         return self._kept(("vjp", _told(point), param.name, kind), lambda s: s.expected_vjp(point, param, kind))
 
+    def check_differentiable(self, point: Point, kind: str) -> None:
+        """As it is of the operator itself."""
+        self._kept(("smooth", _told(point), kind), lambda s: s.check_differentiable(point, kind))
+
     def value(self, point: Point, index: tuple[int, ...], kind: str) -> Any:
         """As it is of the operator itself."""
         return self._kept(("value", _told(point), index, kind), lambda s: s.value(point, index, kind))
@@ -149,9 +153,9 @@ def claim_at(search: Search, code: str, param: Param | None) -> Test:
     return at
 
 
-def hold(op: OpDef, code: str, param: Param | None) -> tuple[int, Counterexample | None]:
+def hold(original: OpDef, op: OpDef, code: str, param: Param | None) -> tuple[int, Counterexample | None]:
     """How many points could tell that the claim holds there, and a point where it does not."""
-    search, told = (LawSearch if op.lawful else Search)(op, rules_of(op), 0.0), 0
+    search, told = _search(original, op), 0
     test = claim_at(search, code, param)
     small = sorted(sizes_of(op), key=lambda s: sum(s.ints.values()))[:12]
     for tries in (10, 60):
@@ -169,11 +173,14 @@ def hold(op: OpDef, code: str, param: Param | None) -> tuple[int, Counterexample
     return told, None
 
 
+def _search(original: OpDef, op: OpDef) -> Search:
+    rules = rules_of(op)
+    return LawSearch(op, rules, 0.0) if op.lawful else Shared(op, rules, bench_of(original))
+
+
 def cheap(original: OpDef, mutant: Mutant, code: str, param: Param | None) -> Counterexample | None:
     """A counterexample at one of the first points, replayed by the mutant's kernel."""
-    rules, bench = rules_of(mutant.op), bench_of(original)
-    lawful = mutant.op.lawful
-    search: Search = LawSearch(mutant.op, rules, 0.0) if lawful else Shared(mutant.op, rules, bench)
+    bench, search = bench_of(original), _search(original, mutant.op)
     search.irrational = bench.irrational
     test = claim_at(search, code, param)
     for point in bench.points:
@@ -239,7 +246,7 @@ def judge(original: OpDef, mutant: Mutant, options: Options = OPTIONS, tempt: bo
             continue
         told = POINTS
         if found is None:
-            told, found = hold(mutant.op, code, param)
+            told, found = hold(original, mutant.op, code, param)
         assert found is None, f"FALSE PROOF of {code}: {mutant.key}: {found}"
         proved[position] = told
     if wrong:
@@ -265,21 +272,23 @@ def _patiently(original: OpDef, mutant: Mutant, proved: Collection[int], options
     for position in rest:
         defined = [v.claim.code for v in answers if v.answer == "proved"] == ["SHAPE", "DOM"]
         if defined and len(answers) == 2 and identical(original, mutant, options.timeout):
-            return _held(mutant, [(claims[k].code, param) for k, param in own_claims(mutant)])
+            return _held(original, mutant, [(claims[k].code, param) for k, param in own_claims(mutant)])
         (verdict,) = _shown(mutant, [verdict_of_claim(mutant.op, position, options)])
         answers.append(verdict)
         if verdict.answer == "refuted":
             break
     outcome = _outcome(answers)
     return (
-        _held(mutant, [("KINK", None)]) if outcome == "equal" and "KINK" in {v.claim.code for v in answers} else outcome
+        _held(original, mutant, [("KINK", None)])
+        if outcome == "equal" and "KINK" in {v.claim.code for v in answers}
+        else outcome
     )
 
 
-def _held(mutant: Mutant, codes: list[tuple[str, Param | None]]) -> str:
+def _held(original: OpDef, mutant: Mutant, codes: list[tuple[str, Param | None]]) -> str:
     """Equal; an error where what is proved does not hold at a point."""
     for code, param in codes:
-        _, found = hold(mutant.op, code, param)
+        _, found = hold(original, mutant.op, code, param)
         assert found is None, f"FALSE PROOF of {code}: {mutant.key}: {found}"
     return "equal"
 
