@@ -122,7 +122,7 @@ def test_the_trusted_base_is_small() -> None:
     # Quotients and changes of indices took 360, laws of externs 170, what guards and domains tell under sums 130,
     # a product over the one index that is named 15, borders and ends of sums 90, optima of optima 75, cases by signs
     # and what is told of counts, exp and log 105, what the parts of the normal form ask of one another 80.
-    assert sum(lines.values()) <= 3830, lines
+    assert sum(lines.values()) <= 3840, lines
     # One record for each scalar function: pinned apart, entry by entry, by AXIOMS below.
     tables = {f"compiler/{name}.py" for name in ("elementary", "piecewise", "special")}
     calculus = {n: len((ROOT / n).read_text().splitlines()) for n in _trusted() if n.startswith("compiler/")}

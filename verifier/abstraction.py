@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice, product
 from typing import TypeAlias
@@ -29,6 +30,7 @@ from gradproof.compiler.terms import (
     select,
 )
 from gradproof.verifier.forms import Atom, Binder, Form, Guard, Monomial, Number, accumulate, oriented, plus, scaled
+from gradproof.verifier.naming import canonical
 from gradproof.verifier.normal import Normalizer
 from gradproof.verifier.quotients import FEW
 from gradproof.verifier.ranges import Context
@@ -70,7 +72,12 @@ class Abstraction:
 
     def _monomial(self, monomial: Monomial, coefficient: Number) -> Term:
         if monomial.binders or monomial.guards:
-            return mul(num(Fraction(coefficient)), self._unknown(monomial))
+            # What the bound indices do not occur in stands before the sum.
+            bound = {v for v, _ in monomial.binders}
+            inner = tuple(f for f in monomial.factors if f[0].symbols & bound)
+            before = Monomial((), frozenset(), tuple(f for f in monomial.factors if f not in inner))
+            whole = canonical({replace(monomial, factors=inner): coefficient})
+            return add(*(mul(self._monomial(before, c), self._unknown(m)) for m, c in whole.items()))
         factors: list[Term] = [num(Fraction(coefficient))]
         conds: list[Cond] = []
         for one, exponent in monomial.factors:

@@ -28,7 +28,7 @@ from gradproof.verifier.options import Options
 from gradproof.verifier.proofs import Proof
 
 LATER = 3  # how many nodes later a branch may become continuous
-DEPTH = 6  # how many nodes deep formulas are put together
+DEPTH = 8  # how many nodes deep formulas are put together
 SIZE = 400  # and how large they may become
 UNSEEN = ", which vary with the inputs and are not seen through"
 

@@ -7,7 +7,8 @@ These shapes of non-smoothness are proved, and everything else is unknown:
   surfaces.py;
 - a declared least value (`least at y = 0`): see minima.py;
 - conditions on a fixed number of entries, all their ties at once, and jumps: see cells.py;
-- several max, min and abs of a fixed number of entries, nested in each other too: see patterns.py.
+- several max, min and abs of a fixed number of entries, nested in each other too: see patterns.py;
+- one choice between smooth formulas that meet where its condition ties: see choices.py.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from gradproof.compiler.ops import OpDef
 from gradproof.compiler.rewriting import substitute
 from gradproof.compiler.rules import RuleSet, derived_jvp, meaning_of, tied, unfolded
 from gradproof.verifier.cells import Elsewhere, Unsettled, prove_cells
+from gradproof.verifier.choices import prove_choice
 from gradproof.verifier.compound import Smooth, prove_compound
 from gradproof.verifier.forms import TooLarge
 from gradproof.verifier.minima import at_least
@@ -53,6 +55,12 @@ def prove_kinks(op: OpDef, rules: RuleSet, timeout: float) -> Proof:
     except (Unsettled, TooLarge) as error:
         if not op.kinks and isinstance(error, Unsettled):
             first = replace(first, reason=f"{first.reason}; {error}" if first.reason else str(error))
+    try:
+        return prove_choice(op, rules, timeout)
+    except Elsewhere:
+        pass
+    except (Unsettled, TooLarge) as error:
+        first = replace(first, reason=f"{first.reason}; {error}" if first.reason else str(error))
     try:
         return prove_cells(op, rules, timeout)
     except Elsewhere as error:
