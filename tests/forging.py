@@ -107,7 +107,7 @@ def within(seconds: int) -> Iterator[None]:
 
 def reason(content: bytes, allow_trusted: bool = True) -> str:
     """Why the checker refuses these bytes; empty where it accepts them. Any other error comes through."""
-    with within(20):
+    with within(60):
         try:
             check(content, allow_trusted)
         except Refused as problem:

@@ -30,7 +30,7 @@ OPS = prelude().ops
 OPAQUE = sorted(n for n, op in OPS.items() if op.differentiable and any(r.externs for _, r in rules_of(op).vjps))
 DIFFERENTIABLE = sorted(n for n, op in OPS.items() if op.differentiable and n not in OPAQUE)
 SMOOTH = [name for name in DIFFERENTIABLE if not tied(OPS[name])]
-OPTIONS = Options(timeout=5.0, search=0.5)
+OPTIONS = Options(timeout=20.0, search=0.5)
 
 # At (x, g) = (0, 0) the derivative of g * [x == 0] along (dx, dg) depends on whether dx is 0: there is none.
 SINGULAR = {"heaviside.vjp.v"}
